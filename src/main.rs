@@ -1,0 +1,2 @@
+//! Daybook: an event-sourced trade journal ledger.
+fn main() {}
