@@ -8,6 +8,7 @@ pub mod disk;
 pub mod frame;
 pub mod index;
 pub mod record;
+mod sealed;
 
 pub use index::{Direction, Snapshots};
 pub use record::{Content, NewRecord, Record, RecordError, RecordView};
