@@ -1,6 +1,6 @@
 //! The few file operations that the log is made of, so that tests can stand a failing disk in their place.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -45,7 +45,7 @@ pub trait DiskFile: Send + Sync {
     /// # Errors
     ///
     /// What the operating system says.
-    fn len(&self) -> io::Result<u64>;
+    fn size(&self) -> io::Result<u64>;
 }
 
 /// A directory tree.
@@ -85,6 +85,21 @@ pub trait Disk: Send + Sync {
     /// What the operating system says.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
+    /// Holds `dir` until what is returned is dropped: alone for a writer, together with other readers for a
+    /// reader. A reader changes nothing on the disk.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if another process holds it, else what the operating system says.
+    fn lock(&self, dir: &Path, writer: bool) -> io::Result<Box<dyn Send + Sync>>;
+
+    /// Creates `dir` and what leads to it, durably; that it exists is no error.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    fn create_dir(&self, dir: &Path) -> io::Result<()>;
+
     /// Bytes that can still be written below `dir`.
     ///
     /// # Errors
@@ -109,7 +124,7 @@ pub fn read_exact_at(file: &dyn DiskFile, out: &mut [u8], offset: u64) -> io::Re
 /// What the disk says.
 pub fn read_file(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
     let file = disk.open(path, Mode::Read)?;
-    let len = usize::try_from(file.len()?).map_err(|_| io::Error::from(ErrorKind::FileTooLarge))?;
+    let len = usize::try_from(file.size()?).map_err(|_| io::Error::from(ErrorKind::FileTooLarge))?;
     let mut bytes = vec![0; len];
     read_exact_at(&*file, &mut bytes, 0)?;
     Ok(bytes)
@@ -139,6 +154,9 @@ pub fn beside(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
+/// The file whose lock says that a process has the directory open.
+pub const LOCK: &str = "LOCK";
+
 /// The operating system's files.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OsDisk;
@@ -167,7 +185,7 @@ impl DiskFile for OsFile {
         self.0.sync_data()
     }
 
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
     }
 }
@@ -212,6 +230,35 @@ impl Disk for OsDisk {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         File::open(dir)?.sync_all()
+    }
+
+    fn lock(&self, dir: &Path, writer: bool) -> io::Result<Box<dyn Send + Sync>> {
+        let path = dir.join(LOCK);
+        let held = |error| match error {
+            TryLockError::WouldBlock => ErrorKind::WouldBlock.into(),
+            TryLockError::Error(error) => error,
+        };
+        if writer {
+            let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+            file.try_lock().map_err(held)?;
+            return Ok(Box::new(file));
+        }
+        match File::open(path) {
+            Ok(file) => {
+                file.try_lock_shared().map_err(held)?;
+                Ok(Box::new(file))
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Box::new(())),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        std::fs::create_dir_all(dir)?;
+        if let Some(parent) = dir.canonicalize()?.parent() {
+            File::open(parent)?.sync_all()?;
+        }
+        Ok(())
     }
 
     fn free_bytes(&self, dir: &Path) -> io::Result<u64> {

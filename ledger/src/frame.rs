@@ -352,7 +352,7 @@ fn parse_profile<'a>(reader: &mut Reader<'a>) -> Result<Profile<'a>, BodyError> 
 
 /// A stream's place in a body's dictionary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StreamId(u32);
+pub struct StreamId(pub(crate) u32);
 
 #[derive(Clone, Debug)]
 struct StreamSlot {
@@ -438,12 +438,10 @@ impl BodyBuilder {
             .map(|slot| slot.next_version)
     }
 
-    /// Every stream that has records here, with the version of its last one.
-    pub fn stream_versions(&self) -> impl Iterator<Item = (&Arc<str>, u64)> {
-        self.streams
-            .iter()
-            .filter(|slot| slot.next_version > slot.first_version)
-            .map(|slot| (&slot.name, slot.next_version - 1))
+    /// Every stream in the dictionary, in the order of its ids: its name, the version of its first record
+    /// here, and that of the next to come.
+    pub(crate) fn streams(&self) -> impl Iterator<Item = (&Arc<str>, u64, u64)> {
+        self.streams.iter().map(|slot| (&slot.name, slot.first_version, slot.next_version))
     }
 
     /// Finds a stream in the dictionary, or enters it with the version that `next_version` gives for its

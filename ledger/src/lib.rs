@@ -3,12 +3,30 @@
 //! Knows records, streams, keys, cursors and commits. Knows no trade, no portfolio and no JSON, and nothing of
 //! what a payload means.
 
+mod append;
 mod bytes;
+mod clock;
+mod decide;
 pub mod disk;
 pub mod frame;
 pub mod index;
+mod ledger;
+mod memory;
+mod reading;
 pub mod record;
 mod sealed;
+mod segments;
+pub mod store;
+mod tail;
+mod writer;
 
-pub use index::{Direction, Snapshots};
+pub use append::{Append, AppendError, Appended, CommitKey, CursorMove, Expected, OnKnown, Pending};
+pub use clock::{Clock, SystemClock};
+pub use index::{Direction, IndexError, Snapshots};
+pub use ledger::{
+    CloseError, Cut, Follow, IndexKind, IndexOpened, Ledger, OnProgress, OpenError, Opened, Options, Phase,
+    Progress, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN,
+};
+pub use memory::{FaultyStore, MemoryStore, PutFault};
 pub use record::{Content, NewRecord, Record, RecordError, RecordView};
+pub use store::{CommitStore, Fault, PutError, ReadError};

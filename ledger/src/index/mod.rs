@@ -42,7 +42,8 @@ impl Hasher for HashedAlready {
     }
 
     fn write_u128(&mut self, value: u128) {
-        self.0 = (value & u128::from(u64::MAX)) as u64;
+        let [a, b, c, d, e, f, g, h, ..] = value.to_le_bytes();
+        self.0 = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
     }
 }
 
@@ -112,57 +113,112 @@ impl IndexBatch {
         if self.is_empty() { 0 } else { self.to - self.from + 1 }
     }
 
-    /// Adds the records and commits of a body, which must follow on. A commit that does not end in the body
-    /// adds its cursors and key with the body where it does.
+    /// Adds the records of a body from sequence `from` on, which must follow on, and the commits that end
+    /// among them.
     ///
     /// # Errors
     ///
     /// What is wrong with the body; the batch is then not to be used.
-    pub fn absorb(&mut self, body: &Body<'_>) -> Result<(), BodyError> {
-        if !self.is_empty() && body.first_sequence() != self.to + 1 {
+    pub fn absorb(&mut self, body: &Body<'_>, from: u64) -> Result<(), BodyError> {
+        let from = from.max(body.first_sequence());
+        if from > body.last_sequence() {
+            return Ok(());
+        }
+        if !self.is_empty() && from != self.to + 1 {
             return Err(BodyError::Part { part: "first sequence", why: "it does not follow on" });
         }
-        let mut gained: Vec<Vec<u64>> = vec![Vec::new(); body.streams().len()];
-        let _ = body.visit_ids(body.first_sequence(), body.last_sequence(), |stream, record| {
-            gained[stream].push(record.sequence);
+        let mut gained: Vec<Postings> = Vec::new();
+        gained.resize_with(body.streams().len(), || Postings { first_version: 0, sequences: Vec::new() });
+        let _ = body.visit_ids(from, body.last_sequence(), |stream, record| {
+            if let Some(postings) = gained.get_mut(stream) {
+                if postings.sequences.is_empty() {
+                    postings.first_version = record.version;
+                }
+                postings.sequences.push(record.sequence);
+            }
             if let Some(key) = record.key {
-                let hash = KeyHash::of(key);
-                note(&mut self.keys, &mut self.keys_met, hash, record.sequence);
+                self.note_key(KeyHash::of(key), record.sequence);
             }
             ControlFlow::Continue(())
         })?;
-        for ((name, version), sequences) in body.streams().iter().zip(gained) {
-            if sequences.is_empty() {
+        for ((name, _), postings) in body.streams().iter().zip(gained) {
+            if postings.sequences.is_empty() {
                 continue;
             }
             match self.streams.get_mut(*name) {
                 None => {
-                    self.streams.insert(Arc::from(*name), Postings { first_version: *version, sequences });
+                    self.streams.insert(Arc::from(*name), postings);
                 }
-                Some(postings) => {
-                    if postings.first_version + postings.sequences.len() as u64 != *version {
+                Some(have) => {
+                    if have.first_version + have.sequences.len() as u64 != postings.first_version {
                         return Err(BodyError::Part { part: "stream version", why: "it does not follow on" });
                     }
-                    postings.sequences.extend_from_slice(&sequences);
+                    have.sequences.extend_from_slice(&postings.sequences);
                 }
             }
         }
         let mut last = body.first_sequence() - 1;
         for part in body.parts() {
             last += u64::from(part.records);
-            let Some(tail) = &part.tail else { continue };
+            let Some(tail) = part.tail.as_ref().filter(|_| last >= from) else { continue };
             for (source, to) in &tail.cursors {
                 self.cursors.insert(Box::from(*source), Box::from(*to));
             }
             if let Some((key, _)) = tail.key {
-                note(&mut self.commit_keys, &mut self.commit_keys_met, KeyHash::of(key), last);
+                self.note_commit_key(KeyHash::of(key), last);
             }
         }
         if self.is_empty() {
-            self.from = body.first_sequence();
+            self.from = from;
         }
         self.to = body.last_sequence();
         Ok(())
+    }
+
+    /// Adds a batch that follows on.
+    pub(crate) fn merge(&mut self, next: IndexBatch) {
+        if next.is_empty() {
+            return;
+        }
+        if self.is_empty() {
+            *self = next;
+            return;
+        }
+        debug_assert_eq!(self.to + 1, next.from, "batches follow on");
+        for (stream, postings) in next.streams {
+            match self.streams.get_mut(&stream) {
+                None => {
+                    self.streams.insert(stream, postings);
+                }
+                Some(have) => {
+                    debug_assert_eq!(
+                        have.first_version + have.sequences.len() as u64,
+                        postings.first_version
+                    );
+                    have.sequences.extend_from_slice(&postings.sequences);
+                }
+            }
+        }
+        for (hash, sequence) in next.keys {
+            note(&mut self.keys, &mut self.keys_met, hash, sequence);
+        }
+        self.keys_met.extend(next.keys_met);
+        for (hash, sequence) in next.commit_keys {
+            note(&mut self.commit_keys, &mut self.commit_keys_met, hash, sequence);
+        }
+        self.commit_keys_met.extend(next.commit_keys_met);
+        self.cursors.extend(next.cursors);
+        self.to = next.to;
+    }
+
+    /// Enters a record's key.
+    pub(crate) fn note_key(&mut self, hash: KeyHash, sequence: u64) {
+        note(&mut self.keys, &mut self.keys_met, hash, sequence);
+    }
+
+    /// Enters a commit's key, under the commit's last sequence.
+    pub(crate) fn note_commit_key(&mut self, hash: KeyHash, last_sequence: u64) {
+        note(&mut self.commit_keys, &mut self.commit_keys_met, hash, last_sequence);
     }
 
     /// Every key hash with its sequence.

@@ -47,7 +47,7 @@ impl Sealed {
     pub(crate) fn open(disk: &dyn Disk, path: &Path) -> Result<Sealed, SealedError> {
         let io = |doing, source| SealedError::Io { path: path.to_owned(), doing, source };
         let file = disk.open(path, Mode::Read).map_err(|source| io("open a sealed segment", source))?;
-        let bytes = file.len().map_err(|source| io("read the size of a sealed segment", source))?;
+        let bytes = file.size().map_err(|source| io("read the size of a sealed segment", source))?;
         let damaged =
             |offset, what| SealedError::Damaged { path: path.to_owned(), offset, first: 0, last: 0, what };
         let least = (HEADER_BYTES + ENTRY_BYTES + TRAILER_BYTES) as u64;

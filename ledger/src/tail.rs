@@ -1,0 +1,300 @@
+//! The tail: what the log holds above the index's applied head, kept in memory until it has been applied.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use crate::index::plain::window;
+use crate::index::{Direction, Index, IndexBatch, IndexError, KeyHash};
+
+/// The index and the tail above it, read as one.
+pub(crate) struct Finder {
+    index: Arc<dyn Index>,
+    tail: RwLock<Tail>,
+    /// Why the index takes nothing in, while it does not.
+    stalled: Mutex<Option<Arc<str>>>,
+    /// Signalled when the tail grew, shrank, or is to be applied at once.
+    moved: Condvar,
+    signal: Mutex<Signal>,
+}
+
+#[derive(Default)]
+struct Tail {
+    /// Being applied; gone once the index has it.
+    frozen: Option<Arc<IndexBatch>>,
+    current: IndexBatch,
+}
+
+#[derive(Default)]
+struct Signal {
+    waiting: u64,
+    closing: bool,
+    flush: bool,
+}
+
+/// Records after which the tail is applied without waiting longer.
+const APPLY_RECORDS: u64 = 65_536;
+/// How long a record may stay in the tail when little is written.
+const APPLY_AFTER: Duration = Duration::from_millis(200);
+
+impl Finder {
+    pub(crate) fn new(index: Arc<dyn Index>) -> Finder {
+        Finder {
+            index,
+            tail: RwLock::default(),
+            stalled: Mutex::default(),
+            moved: Condvar::new(),
+            signal: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn index(&self) -> &Arc<dyn Index> {
+        &self.index
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Tail> {
+        self.tail.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Tail> {
+        self.tail.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn signal(&self) -> MutexGuard<'_, Signal> {
+        self.signal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds what has become durable.
+    pub(crate) fn extend(&self, batch: IndexBatch) {
+        let mut tail = self.write();
+        tail.current.merge(batch);
+        let count = tail.current.count();
+        let mut signal = self.signal();
+        let before = signal.waiting;
+        signal.waiting = count;
+        if before == 0 || (before < APPLY_RECORDS && count >= APPLY_RECORDS) {
+            self.moved.notify_all();
+        }
+    }
+
+    /// Waits until the tail holds fewer than `records_max` records that nobody is applying. Gives up with the
+    /// reason when the index takes nothing in.
+    pub(crate) fn wait_for_room(&self, records_max: u64) -> Result<(), Arc<str>> {
+        let mut signal = self.signal();
+        while signal.waiting >= records_max {
+            if let Some(reason) = self.stalled() {
+                return Err(reason);
+            }
+            signal = self
+                .moved
+                .wait_timeout(signal, APPLY_AFTER)
+                .map_or_else(|poisoned| poisoned.into_inner().0, |(guard, _)| guard);
+        }
+        Ok(())
+    }
+
+    /// Why the index takes nothing in, while it does not.
+    pub(crate) fn stalled(&self) -> Option<Arc<str>> {
+        self.stalled.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_stalled(&self, reason: Option<Arc<str>>) {
+        *self.stalled.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+
+    /// Applies the tail to the index until closed: the body of the applying thread.
+    pub(crate) fn apply_until_closed(&self) {
+        let mut backoff = APPLY_AFTER;
+        loop {
+            let closing = {
+                let mut signal = self.signal();
+                while signal.waiting == 0 && !signal.closing {
+                    signal = self.moved.wait(signal).unwrap_or_else(PoisonError::into_inner);
+                }
+                if signal.waiting < APPLY_RECORDS && !signal.closing && !signal.flush {
+                    signal = self
+                        .moved
+                        .wait_timeout_while(signal, APPLY_AFTER, |signal| {
+                            signal.waiting < APPLY_RECORDS && !signal.closing && !signal.flush
+                        })
+                        .map_or_else(|poisoned| poisoned.into_inner().0, |(guard, _)| guard);
+                }
+                signal.closing
+            };
+            match self.apply_once() {
+                Ok(()) => {
+                    self.set_stalled(None);
+                    backoff = APPLY_AFTER;
+                    if closing && self.read().current.is_empty() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the index takes nothing in");
+                    self.set_stalled(Some(error.to_string().into()));
+                    if closing {
+                        return;
+                    }
+                    std::thread::sleep(backoff);
+                    backoff = (backoff * 2).min(Duration::from_secs(10));
+                }
+            }
+        }
+    }
+
+    /// Freezes the current tail, applies it and lets it go.
+    fn apply_once(&self) -> Result<(), IndexError> {
+        let frozen = {
+            let mut tail = self.write();
+            if tail.frozen.is_none() {
+                if !tail.current.is_empty() {
+                    tail.frozen = Some(Arc::new(std::mem::take(&mut tail.current)));
+                }
+                self.signal().waiting = 0;
+            }
+            tail.frozen.clone()
+        };
+        if let Some(frozen) = frozen {
+            self.index.apply(&frozen)?;
+            self.write().frozen = None;
+        }
+        let mut signal = self.signal();
+        signal.flush = false;
+        self.moved.notify_all();
+        Ok(())
+    }
+
+    /// Has the tail applied soon and ends the applying thread.
+    pub(crate) fn close(&self) {
+        self.signal().closing = true;
+        self.moved.notify_all();
+    }
+
+    /// Waits until everything durable when called has been applied; false if the index takes nothing in.
+    pub(crate) fn flush(&self) -> bool {
+        loop {
+            {
+                let tail = self.read();
+                if tail.current.is_empty() && tail.frozen.is_none() {
+                    return true;
+                }
+            }
+            let mut signal = self.signal();
+            if self.stalled().is_some() || signal.closing {
+                return false;
+            }
+            signal.flush = true;
+            self.moved.notify_all();
+            drop(
+                self.moved
+                    .wait_timeout(signal, Duration::from_millis(5))
+                    .map_or_else(|poisoned| poisoned.into_inner().0, |(guard, _)| guard),
+            );
+        }
+    }
+
+    pub(crate) fn stream_version(&self, stream: &str) -> Result<Option<u64>, IndexError> {
+        {
+            let tail = self.read();
+            for batch in [Some(&tail.current), tail.frozen.as_deref()].into_iter().flatten() {
+                if let Some(postings) = batch.streams.get(stream) {
+                    return Ok(Some(postings.first_version + postings.sequences.len() as u64 - 1));
+                }
+            }
+        }
+        self.index.stream_version(stream)
+    }
+
+    pub(crate) fn stream_sequences(
+        &self,
+        stream: &str,
+        from_version: u64,
+        limit: usize,
+        direction: Direction,
+    ) -> Result<Vec<u64>, IndexError> {
+        // The tail is read before the index: what moves from one to the other in between is then met
+        // twice, never missed. `above` is the first version that the tail answers for.
+        let (mut above, mut first) = (u64::MAX, Vec::new());
+        {
+            let tail = self.read();
+            for batch in [tail.frozen.as_deref(), Some(&tail.current)].into_iter().flatten() {
+                if let Some(postings) = batch.streams.get(stream) {
+                    above = above.min(postings.first_version);
+                    let found =
+                        window(&postings.sequences, postings.first_version, from_version, limit, direction);
+                    match direction {
+                        Direction::Forward => first.extend(found),
+                        Direction::Backward => first.splice(0..0, found).for_each(drop),
+                    }
+                }
+            }
+        }
+        match direction {
+            Direction::Forward => {
+                let below = usize::try_from(above.saturating_sub(from_version)).unwrap_or(usize::MAX);
+                let mut sequences = if below == 0 {
+                    Vec::new()
+                } else {
+                    self.index.stream_sequences(stream, from_version, limit.min(below), direction)?
+                };
+                sequences.extend(first);
+                sequences.truncate(limit);
+                Ok(sequences)
+            }
+            Direction::Backward => {
+                let mut sequences = first;
+                sequences.truncate(limit);
+                let from = from_version.min(above.saturating_sub(1));
+                if sequences.len() < limit && from > 0 {
+                    let left = limit - sequences.len();
+                    sequences.extend(self.index.stream_sequences(stream, from, left, direction)?);
+                }
+                Ok(sequences)
+            }
+        }
+    }
+
+    /// Sequences of records whose key has this hash.
+    pub(crate) fn key_candidates(&self, hash: KeyHash) -> Result<Vec<u64>, IndexError> {
+        let mut out = Vec::new();
+        {
+            let tail = self.read();
+            for batch in [Some(&tail.current), tail.frozen.as_deref()].into_iter().flatten() {
+                out.extend(batch.keys.get(&hash));
+                out.extend(batch.keys_met.iter().filter(|(other, _)| *other == hash).map(|(_, at)| *at));
+            }
+        }
+        self.index.key_candidates(hash, &mut out)?;
+        out.sort_unstable();
+        out.dedup();
+        Ok(out)
+    }
+
+    /// Sequences of the last record of commits whose key has this hash.
+    pub(crate) fn commit_candidates(&self, hash: KeyHash) -> Result<Vec<u64>, IndexError> {
+        let mut out = Vec::new();
+        {
+            let tail = self.read();
+            for batch in [Some(&tail.current), tail.frozen.as_deref()].into_iter().flatten() {
+                out.extend(batch.commit_keys.get(&hash));
+                let met = batch.commit_keys_met.iter().filter(|(other, _)| *other == hash);
+                out.extend(met.map(|(_, at)| *at));
+            }
+        }
+        self.index.commit_candidates(hash, &mut out)?;
+        out.sort_unstable();
+        out.dedup();
+        Ok(out)
+    }
+
+    pub(crate) fn cursor(&self, source: &str) -> Result<Option<Box<[u8]>>, IndexError> {
+        {
+            let tail = self.read();
+            for batch in [Some(&tail.current), tail.frozen.as_deref()].into_iter().flatten() {
+                if let Some(to) = batch.cursors.get(source) {
+                    return Ok(Some(to.clone()));
+                }
+            }
+        }
+        self.index.cursor(source)
+    }
+}

@@ -1,0 +1,4 @@
+//! The ledger through its public interface.
+
+mod common;
+mod model;
