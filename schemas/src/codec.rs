@@ -1,7 +1,8 @@
-//! The codec of payloads: bincode with one configuration, in this module only.
+//! The codec of payloads: bincode's layout in one configuration, written by bincode and read by a reader of our own.
 //!
 //! The layout is written down in `schemas/formats/payload.md`, so that the data outlives the crate that wrote it.
 
+use crate::reader::{Reader, Unreadable};
 use serde::{Deserialize, Serialize};
 
 /// The id that a record carries for payloads written by this codec.
@@ -41,7 +42,7 @@ pub enum CodecError {
 }
 
 fn configuration() -> impl bincode::config::Config {
-    bincode::config::standard().with_little_endian().with_variable_int_encoding().with_limit::<65_536>()
+    bincode::config::standard().with_little_endian().with_variable_int_encoding()
 }
 
 /// Writes a payload.
@@ -61,13 +62,20 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
 ///
 /// # Errors
 /// [`CodecError::Malformed`] or [`CodecError::Trailing`].
+#[inline]
 pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, CodecError> {
-    let (value, consumed) = bincode::serde::borrow_decode_from_slice(bytes, configuration())
-        .map_err(|error| CodecError::Malformed(error.to_string()))?;
-    if consumed != bytes.len() {
-        return Err(CodecError::Trailing(bytes.len() - consumed));
+    let mut reader = Reader::new(bytes);
+    let value = T::deserialize(&mut reader).map_err(malformed)?;
+    match reader.left() {
+        0 => Ok(value),
+        left => Err(CodecError::Trailing(left)),
     }
-    Ok(value)
+}
+
+#[cold]
+#[expect(clippy::needless_pass_by_value, reason = "it is handed over by `map_err`")]
+fn malformed(error: Unreadable) -> CodecError {
+    CodecError::Malformed(error.to_string())
 }
 
 /// Writes state of any length, such as a projection's snapshot, in the same layout.
@@ -75,8 +83,7 @@ pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, CodecError> 
 /// # Errors
 /// [`CodecError::Malformed`] when a value cannot be written.
 pub fn encode_unbounded<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
-    let configuration = bincode::config::standard().with_little_endian().with_variable_int_encoding();
-    bincode::serde::encode_to_vec(value, configuration)
+    bincode::serde::encode_to_vec(value, configuration())
         .map_err(|error| CodecError::Malformed(error.to_string()))
 }
 
@@ -85,11 +92,5 @@ pub fn encode_unbounded<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> 
 /// # Errors
 /// [`CodecError::Malformed`] or [`CodecError::Trailing`].
 pub fn decode_unbounded<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, CodecError> {
-    let configuration = bincode::config::standard().with_little_endian().with_variable_int_encoding();
-    let (value, consumed) = bincode::serde::borrow_decode_from_slice(bytes, configuration)
-        .map_err(|error| CodecError::Malformed(error.to_string()))?;
-    if consumed != bytes.len() {
-        return Err(CodecError::Trailing(bytes.len() - consumed));
-    }
-    Ok(value)
+    decode(bytes)
 }

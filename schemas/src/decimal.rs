@@ -48,6 +48,23 @@ pub fn from_parts(mut mantissa: i128, mut scale: u32) -> Result<Decimal, Arithme
     Ok(Decimal::from_i128_with_scale(mantissa, scale))
 }
 
+/// The decimal `mantissa / 10^scale`, if these are the mantissa and the scale of its normal form: no zero at the
+/// end of the places, and zero with no places at all.
+#[must_use]
+pub fn from_normal_parts(mantissa: i128, scale: u8) -> Option<Decimal> {
+    let ends_in_zero = match i64::try_from(mantissa) {
+        // A division of 128 bits is a call into the runtime; nearly every mantissa needs none.
+        Ok(narrow) => narrow % 10 == 0,
+        Err(_) => mantissa % 10 == 0,
+    };
+    let magnitude = mantissa.unsigned_abs();
+    if u32::from(scale) > MAX_SCALE || magnitude > MAX_MANTISSA || (scale > 0 && ends_in_zero) {
+        return None;
+    }
+    let [lo, mid, hi] = [magnitude, magnitude >> 32, magnitude >> 64].map(|word| (word & 0xffff_ffff) as u32);
+    Some(Decimal::from_parts(lo, mid, hi, mantissa < 0, u32::from(scale)))
+}
+
 fn from_wide(mut mantissa: I256, mut scale: u32) -> Result<Decimal, ArithmeticError> {
     let ten = I256::new(10);
     while scale > 0 && mantissa % ten == I256::ZERO {
@@ -251,6 +268,8 @@ mod tests {
 
         #[test]
         fn what_is_divided_by_remainder_sums_to_the_whole(total in any::<i64>(), k in 1i64..1_000_000, q in 1i64..1_000_000) {
+            // A part of the whole: more than the whole, at twelve places, may need more digits than there are.
+            let (k, q) = (k.min(q), k.max(q));
             let total = from_parts(total.into(), 4).unwrap();
             let part = multiply_divide(total, k.into(), q.into(), QUOTIENT_SCALE).unwrap();
             let rest = subtract(total, part).unwrap();

@@ -11,6 +11,7 @@ pub mod decimal;
 pub mod events;
 pub mod ids;
 pub mod money;
+mod reader;
 pub mod sealed;
 pub mod stream;
 pub mod time;

@@ -21,7 +21,7 @@ pub(crate) fn serialize_decimal<S: Serializer>(value: &Decimal, serializer: S) -
     }
 }
 
-/// Reads what [`serialize_decimal`] wrote; in JSON only strings, because a JSON number may have been a float.
+/// Reads what [`serialize_decimal`] wrote, in normal form; in JSON only strings, because a JSON number may have been a float.
 pub(crate) fn deserialize_decimal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Decimal, D::Error> {
     struct Text;
     impl Visitor<'_> for Text {
@@ -37,11 +37,8 @@ pub(crate) fn deserialize_decimal<'de, D: Deserializer<'de>>(deserializer: D) ->
         deserializer.deserialize_str(Text)
     } else {
         let (mantissa, scale) = <(i128, u8)>::deserialize(deserializer)?;
-        let value = decimal::from_parts(mantissa, u32::from(scale)).map_err(de::Error::custom)?;
-        if value.mantissa() != mantissa || value.scale() != u32::from(scale) {
-            return Err(de::Error::custom("a decimal that is not in its normal form"));
-        }
-        Ok(value)
+        decimal::from_normal_parts(mantissa, scale)
+            .ok_or_else(|| de::Error::custom("a decimal that is not in its normal form"))
     }
 }
 
@@ -112,7 +109,7 @@ macro_rules! decimal_type {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserialize_decimal(deserializer).map(Self::new)
+                deserialize_decimal(deserializer).map(Self)
             }
         }
 
