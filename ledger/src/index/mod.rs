@@ -4,6 +4,7 @@
 //! lies above is held in memory until it has been applied.
 
 pub mod plain;
+pub(crate) mod sled;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
