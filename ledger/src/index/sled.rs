@@ -60,7 +60,7 @@ pub(crate) enum IndexFound {
 
 /// An index in a directory of its own.
 ///
-/// Memory: sled's page cache of 32 MiB and its buffers, a map of up to 65,536 young keys, the filters (up to
+/// Memory: sled's page cache and its buffers, a map of up to 65,536 young keys, the filters (up to
 /// 64 MiB) and eight bytes for each 340 keys of the runs, and the entries of up to 65,536 streams.
 #[derive(Debug)]
 pub(crate) struct SledIndex {
@@ -153,18 +153,22 @@ fn read_manifest(bytes: &[u8]) -> Result<(u64, Applying), Short> {
 }
 
 impl SledIndex {
-    /// Opens the index in `dir`, which is made if there is none.
+    /// Opens the index in `dir`, which is made if there is none. sled's page cache takes `cache_bytes` of memory.
     ///
     /// # Errors
     ///
     /// The directory cannot be written. What cannot be used is no error, but moved aside and said so.
-    pub(crate) fn open(dir: &Path) -> Result<(SledIndex, IndexFound), IndexError> {
+    pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<(SledIndex, IndexFound), IndexError> {
         let limits = Limits { young_max: YOUNG_MAX, filter_bytes_max: FILTER_BYTES_MAX };
-        SledIndex::open_with(dir, limits)
+        SledIndex::open_with(dir, cache_bytes, limits)
     }
 
-    fn open_with(dir: &Path, limits: Limits) -> Result<(SledIndex, IndexFound), IndexError> {
-        let (store, found) = Store::open(dir)?;
+    fn open_with(
+        dir: &Path,
+        cache_bytes: u64,
+        limits: Limits,
+    ) -> Result<(SledIndex, IndexFound), IndexError> {
+        let (store, found) = Store::open(dir, cache_bytes)?;
         let found = match found {
             Found::Nothing => IndexFound::Nothing,
             Found::Broken { moved_to, why } => IndexFound::Broken { moved_to, why },

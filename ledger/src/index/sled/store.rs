@@ -16,8 +16,8 @@ use sled::{Batch, Db, IVec, Tree};
 use crate::disk::{OsDisk, replace_file};
 use crate::index::IndexError;
 
-/// sled's page cache, in bytes.
-const CACHE_BYTES: u64 = 32 * 1024 * 1024;
+/// The least that sled's page cache is given, in bytes: a few pages of large values.
+const CACHE_BYTES_MIN: u64 = 4 * 1024 * 1024;
 
 /// sled's unit of allocation. Pages of more than a quarter of it would go to files of their own; a page holds up
 /// to 16 values, ours have at most [`VALUE_BYTES_MAX`].
@@ -47,6 +47,7 @@ pub(super) enum Found {
 #[derive(Debug)]
 pub(super) struct Store {
     dir: PathBuf,
+    cache_bytes: u64,
     db: Db,
     index: Tree,
     snapshots: Tree,
@@ -66,14 +67,14 @@ impl Store {
     /// # Errors
     ///
     /// The directory cannot be written, or sled does not open even an empty one.
-    pub(super) fn open(dir: &Path) -> Result<(Store, Found), IndexError> {
+    pub(super) fn open(dir: &Path, cache_bytes: u64) -> Result<(Store, Found), IndexError> {
         fs::create_dir_all(dir).map_err(IndexError::from)?;
         let path = dir.join("sled");
         if !path.exists() {
-            return Ok((Store::start(dir)?, Found::Nothing));
+            return Ok((Store::start(dir, cache_bytes)?, Found::Nothing));
         }
         let why = match trusted(dir) {
-            Ok(()) => match Store::start(dir) {
+            Ok(()) => match Store::start(dir, cache_bytes) {
                 Ok(store) => return Ok((store, Found::Index)),
                 Err(IndexError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Err(IndexError::Io(error));
@@ -83,7 +84,7 @@ impl Store {
             Err(why) => why,
         };
         let moved_to = move_aside(dir)?;
-        Ok((Store::start(dir)?, Found::Broken { moved_to, why }))
+        Ok((Store::start(dir, cache_bytes)?, Found::Broken { moved_to, why }))
     }
 
     /// Gives up this index for being broken and begins an empty one in its place.
@@ -92,21 +93,21 @@ impl Store {
     ///
     /// As for [`Store::open`].
     pub(super) fn start_over(self) -> Result<(Store, PathBuf), IndexError> {
-        let dir = self.dir.clone();
+        let (dir, cache_bytes) = (self.dir.clone(), self.cache_bytes);
         self.broken.store(true, Ordering::Release);
         drop(self);
         let moved_to = move_aside(&dir)?;
-        Ok((Store::start(&dir)?, moved_to))
+        Ok((Store::start(&dir, cache_bytes)?, moved_to))
     }
 
-    fn start(dir: &Path) -> Result<Store, IndexError> {
+    fn start(dir: &Path, cache_bytes: u64) -> Result<Store, IndexError> {
         let state = format!("open {}\n", boot_id());
         replace_file(&OsDisk, &dir.join(STATE), state.as_bytes())?;
         let broken = AtomicBool::new(false);
         let (db, snapshots) = contain(&broken, || {
             let db = sled::Config::new()
                 .path(dir.join("sled"))
-                .cache_capacity(CACHE_BYTES)
+                .cache_capacity(cache_bytes.max(CACHE_BYTES_MIN))
                 .segment_size(SEGMENT_BYTES)
                 .mode(sled::Mode::HighThroughput)
                 .flush_every_ms(None)
@@ -115,7 +116,7 @@ impl Store {
             Ok((db, snapshots))
         })?;
         let index = Tree::clone(&db);
-        Ok(Store { dir: dir.to_owned(), db, index, snapshots, broken })
+        Ok(Store { dir: dir.to_owned(), cache_bytes, db, index, snapshots, broken })
     }
 
     fn tree(&self, of: Of) -> &Tree {
@@ -129,8 +130,13 @@ impl Store {
         contain(&self.broken, || self.tree(of).get(key))
     }
 
+    /// Applies a batch. One that fails may stand half in sled's memory, so that nothing more is asked of it.
     pub(super) fn apply(&self, of: Of, batch: Batch) -> Result<(), IndexError> {
-        contain(&self.broken, || self.tree(of).apply_batch(batch))
+        let applied = contain(&self.broken, || self.tree(of).apply_batch(batch));
+        if applied.is_err() {
+            self.broken.store(true, Ordering::Release);
+        }
+        applied
     }
 
     /// The greatest key from `from` to `to`, both included, with its value.

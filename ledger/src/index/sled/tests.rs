@@ -10,7 +10,11 @@ use proptest::prelude::*;
 use super::keys::Limits;
 use super::{IndexFound, SledIndex};
 use crate::index::plain::PlainIndex;
-use crate::index::{Direction, Index, IndexBatch, KeyHash, Postings, Snapshots};
+use crate::index::{Direction, Index, IndexBatch, IndexError, KeyHash, Postings, Snapshots};
+
+fn open_with(dir: &Path, limits: Limits) -> Result<(SledIndex, IndexFound), IndexError> {
+    SledIndex::open_with(dir, 8 << 20, limits)
+}
 
 fn small() -> Limits {
     Limits { young_max: 16, filter_bytes_max: 1 << 20 }
@@ -137,7 +141,7 @@ proptest! {
         probe in any::<u64>(),
     ) {
         let dir = tempfile::tempdir().unwrap();
-        let (mut sled, found) = SledIndex::open_with(dir.path(), small()).unwrap();
+        let (mut sled, found) = open_with(dir.path(), small()).unwrap();
         prop_assert_eq!(found, IndexFound::Nothing);
         let (plain, mut batches) = (PlainIndex::new(), Batches::new());
         for (at, step) in steps.iter().enumerate() {
@@ -146,7 +150,7 @@ proptest! {
             plain.apply(&batch).unwrap();
             if at == reopen_at {
                 drop(sled);
-                let (again, found) = SledIndex::open_with(dir.path(), small()).unwrap();
+                let (again, found) = open_with(dir.path(), small()).unwrap();
                 prop_assert_eq!(found, IndexFound::Index);
                 sled = again;
             }
@@ -159,7 +163,7 @@ proptest! {
 #[test]
 fn keys_are_found_through_runs_and_merges_and_after_reopening() {
     let dir = tempfile::tempdir().unwrap();
-    let (mut sled, _) = SledIndex::open_with(dir.path(), small()).unwrap();
+    let (mut sled, _) = open_with(dir.path(), small()).unwrap();
     let (plain, mut batches) = (PlainIndex::new(), Batches::new());
     for round in 0..120u8 {
         let records = (0..round % 23 + 1).map(|at| (at % 6, true)).collect();
@@ -169,7 +173,7 @@ fn keys_are_found_through_runs_and_merges_and_after_reopening() {
         if round % 40 == 39 {
             keys_alike(&sled, &plain, plain.applied());
             drop(sled);
-            sled = SledIndex::open_with(dir.path(), small()).unwrap().0;
+            sled = open_with(dir.path(), small()).unwrap().0;
         }
     }
     let runs = sled.applying.lock().unwrap().keys.runs.len();
@@ -181,7 +185,7 @@ fn keys_are_found_through_runs_and_merges_and_after_reopening() {
 #[test]
 fn one_hash_may_stand_for_several_sequences() {
     let dir = tempfile::tempdir().unwrap();
-    let (sled, _) = SledIndex::open_with(dir.path(), small()).unwrap();
+    let (sled, _) = open_with(dir.path(), small()).unwrap();
     let hash = KeyHash(7);
     for sequence in 1..=900 {
         let mut batch = IndexBatch { from: sequence, to: sequence, ..IndexBatch::default() };
@@ -197,7 +201,7 @@ fn one_hash_may_stand_for_several_sequences() {
 #[test]
 fn a_batch_that_does_not_follow_on_is_refused_and_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let (sled, _) = SledIndex::open_with(dir.path(), small()).unwrap();
+    let (sled, _) = open_with(dir.path(), small()).unwrap();
     let mut batches = Batches::new();
     let first =
         batches.batch(&Step { records: vec![(0, true); 5], commit_key: false, cursor: None, skip: 0 });
@@ -238,8 +242,7 @@ fn resident_bytes() -> u64 {
 fn memory_disk_and_sled_keys_stay_bounded() {
     const EVENTS: u64 = 400_000;
     let dir = tempfile::tempdir().unwrap();
-    let (sled, _) =
-        SledIndex::open_with(dir.path(), Limits { young_max: 8_192, filter_bytes_max: 1 << 20 }).unwrap();
+    let (sled, _) = open_with(dir.path(), Limits { young_max: 8_192, filter_bytes_max: 1 << 20 }).unwrap();
     let before = resident_bytes();
     fills(&sled, EVENTS / 10_000, 10_000);
     let (sled_keys, disk) = sled.store.size().unwrap();
@@ -257,7 +260,7 @@ fn memory_disk_and_sled_keys_stay_bounded() {
 fn filters_never_take_more_memory_than_they_may() {
     let dir = tempfile::tempdir().unwrap();
     let limits = Limits { young_max: 1_000, filter_bytes_max: 8 * 1024 };
-    let (sled, _) = SledIndex::open_with(dir.path(), limits).unwrap();
+    let (sled, _) = open_with(dir.path(), limits).unwrap();
     fills(&sled, 30, 1_000);
     assert!(sled.memory() < 200 * 1024, "{} bytes", sled.memory());
     let mut found = Vec::new();
@@ -268,7 +271,7 @@ fn filters_never_take_more_memory_than_they_may() {
 }
 
 fn filled(dir: &Path) {
-    let (sled, _) = SledIndex::open_with(dir, small()).unwrap();
+    let (sled, _) = open_with(dir, small()).unwrap();
     fills(&sled, 4, 500);
     sled.put("books", 9, b"state").unwrap();
 }
@@ -282,7 +285,7 @@ fn an_index_not_known_to_be_whole_is_moved_aside() {
             None => fs::remove_file(dir.path().join("STATE")).unwrap(),
             Some(state) => fs::write(dir.path().join("STATE"), state).unwrap(),
         }
-        let (sled, found) = SledIndex::open_with(dir.path(), small()).unwrap();
+        let (sled, found) = open_with(dir.path(), small()).unwrap();
         let IndexFound::Broken { moved_to, .. } = found else { panic!("{state:?} was trusted") };
         assert!(moved_to.exists());
         assert_eq!(sled.applied(), 0);
@@ -295,12 +298,12 @@ fn an_index_not_known_to_be_whole_is_moved_aside() {
 fn an_index_left_open_by_a_process_that_died_is_used_under_the_same_boot() {
     let dir = tempfile::tempdir().unwrap();
     let aside = tempfile::tempdir().unwrap();
-    let (sled, _) = SledIndex::open_with(dir.path(), small()).unwrap();
+    let (sled, _) = open_with(dir.path(), small()).unwrap();
     fills(&sled, 4, 500);
     sled.flush().unwrap();
     // As the files stand while it is open.
     copy(dir.path(), aside.path());
-    let (again, found) = SledIndex::open_with(aside.path(), small()).unwrap();
+    let (again, found) = open_with(aside.path(), small()).unwrap();
     assert_eq!(found, IndexFound::Index);
     assert_eq!(again.applied(), 2_000);
     assert_eq!(again.totals().unwrap(), sled.totals().unwrap());
@@ -325,7 +328,7 @@ fn a_damaged_file_is_noticed_or_does_no_harm() {
     let whole = tempfile::tempdir().unwrap();
     filled(whole.path());
     let plain = {
-        let (sled, _) = SledIndex::open_with(whole.path(), small()).unwrap();
+        let (sled, _) = open_with(whole.path(), small()).unwrap();
         (sled.applied(), sled.totals().unwrap())
     };
     let mut seed = 0x1234_5678_9abc_def0u64;
@@ -359,7 +362,7 @@ fn a_damaged_file_is_noticed_or_does_no_harm() {
             }
         }
         fs::write(path, bytes).unwrap();
-        let (sled, found) = SledIndex::open_with(dir.path(), small()).unwrap();
+        let (sled, found) = open_with(dir.path(), small()).unwrap();
         if let IndexFound::Broken { .. } = found {
             moved += 1;
             assert_eq!(sled.applied(), 0);
@@ -377,7 +380,7 @@ fn snapshots_are_replaced_whole_and_listed() {
     let dir = tempfile::tempdir().unwrap();
     let large: Vec<u8> = (0..3_000_000u32).map(|at| u8::try_from(at % 251).unwrap()).collect();
     {
-        let (sled, _) = SledIndex::open_with(dir.path(), small()).unwrap();
+        let (sled, _) = open_with(dir.path(), small()).unwrap();
         let snapshots = sled.snapshots();
         snapshots.put("books/1", 5, b"one").unwrap();
         snapshots.put("books/2", 6, &large).unwrap();
@@ -387,7 +390,7 @@ fn snapshots_are_replaced_whole_and_listed() {
         snapshots.remove("gone").unwrap();
         snapshots.remove("never").unwrap();
     }
-    let (sled, _) = SledIndex::open_with(dir.path(), small()).unwrap();
+    let (sled, _) = open_with(dir.path(), small()).unwrap();
     let snapshots = sled.snapshots();
     assert_eq!(snapshots.get("books/1").unwrap(), Some((5, b"one".to_vec())));
     assert_eq!(snapshots.get("books/2").unwrap(), Some((7, large[1..].to_vec())));
@@ -403,12 +406,12 @@ fn snapshots_are_replaced_whole_and_listed() {
 fn starting_over_leaves_an_empty_index_and_the_old_one_aside() {
     let dir = tempfile::tempdir().unwrap();
     filled(dir.path());
-    let (sled, _) = SledIndex::open_with(dir.path(), small()).unwrap();
+    let (sled, _) = open_with(dir.path(), small()).unwrap();
     let (sled, moved_to) = sled.start_over().unwrap();
     assert!(moved_to.exists());
     assert_eq!((sled.applied(), sled.totals().unwrap().keys), (0, 0));
     fills(&sled, 1, 100);
     drop(sled);
-    let (sled, found) = SledIndex::open_with(dir.path(), small()).unwrap();
+    let (sled, found) = open_with(dir.path(), small()).unwrap();
     assert_eq!((found, sled.applied()), (IndexFound::Index, 100));
 }
