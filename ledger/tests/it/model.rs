@@ -91,7 +91,7 @@ fn step() -> impl Strategy<Value = Step> {
         prop::option::of((0..3_u8, any::<u8>())),
         prop::option::weighted(0.3, (0..6_u8, 0..2_u8)),
         any::<bool>(),
-        prop_oneof![8 => Just(0_usize), 1 => 50..400_usize],
+        prop_oneof![8 => Just(0_usize), 1 => 20..140_usize],
     )
         .prop_map(|(records, expected, cursor, commit_key, append_missing, bulk)| {
             Step::Append(AppendPlan { records, expected, cursor, commit_key, append_missing, bulk })
