@@ -653,7 +653,7 @@ const FRAME_MAGIC: [u8; 4] = *b"DBFR";
 /// The header of a frame: one write to a segment, holding one body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameHeader {
-    /// Which use of the file the frame belongs to.
+    /// The random number of the segment that the frame belongs to.
     pub generation: u64,
     /// The sequence of its first record.
     pub first_sequence: u64,

@@ -150,7 +150,7 @@ impl Options {
         }
     }
 
-    fn report(&self, phase: Phase, done: u64, total: u64) {
+    pub(crate) fn report(&self, phase: Phase, done: u64, total: u64) {
         if let Some(progress) = &self.progress {
             progress(Progress { phase, done, total });
         }

@@ -18,6 +18,7 @@ mod sealed;
 mod segments;
 pub mod store;
 mod tail;
+mod verify;
 mod writer;
 
 pub use append::{Append, AppendError, Appended, CommitKey, CursorMove, Expected, OnKnown, Pending};
@@ -30,3 +31,4 @@ pub use ledger::{
 pub use memory::{FaultyStore, MemoryStore, PutFault};
 pub use record::{Content, NewRecord, Record, RecordError, RecordView};
 pub use store::{CommitStore, Fault, PutError, ReadError};
+pub use verify::{IndexVerified, Verified, VerifyError, verify};

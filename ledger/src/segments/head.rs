@@ -8,7 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::bytes::Reader;
-use crate::disk::{Disk, DiskFile, Mode, replace_file};
+use crate::disk::{Disk, DiskFile, Mode, read_file, replace_file};
+use crate::store::{Fault, ReadError};
 
 /// The file's name.
 pub(crate) const HEAD: &str = "HEAD";
@@ -84,6 +85,27 @@ pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> io::Result<Option<Recorded>> 
         }
     }
     Ok(best)
+}
+
+/// Reads every byte of the file, which must be as a clean close left it: whole slots, one of which may never
+/// have been written, and zeros.
+pub(crate) fn check(disk: &dyn Disk, dir: &Path) -> Result<(), ReadError> {
+    let path = dir.join(HEAD);
+    let bytes = read_file(disk, &path)?;
+    for slot in 0..2 {
+        let start = usize::try_from(slot * SLOT_BYTES).unwrap_or(usize::MAX);
+        let end = start.saturating_add(usize::try_from(SLOT_BYTES).unwrap_or(usize::MAX));
+        let whole = bytes.get(start..end);
+        let sound = whole.is_some_and(|whole| {
+            let unused = if Recorded::parse(whole).is_some() { SLOT_USED } else { 0 };
+            whole[unused..].iter().all(|byte| *byte == 0)
+        });
+        if !sound {
+            let what = "the record of the last head is damaged".to_owned();
+            return Err(Fault { sequence: 1, file: path, offset: slot * SLOT_BYTES, what }.into());
+        }
+    }
+    Ok(())
 }
 
 impl HeadFile {

@@ -64,7 +64,7 @@ pub(crate) struct Files {
     pub(crate) layout: Layout,
     /// Ascending and dense; the last is raw and is being written, unless the store is read-only.
     segments: RwLock<Vec<Segment>>,
-    /// Files that the next segment can be written into.
+    /// Files of zeros that the next segment can be written into.
     spares: Mutex<Vec<PathBuf>>,
     pub(crate) cache: BlockCache,
 }
@@ -111,17 +111,17 @@ impl Files {
     fn new_segment(&self, first_sequence: u64) -> io::Result<RawSegment> {
         let path = self.dir.join(raw_name(first_sequence));
         let spare = self.spares().pop();
-        let (from, file, bytes, reused) = if let Some(spare) = spare {
+        let (from, file, bytes) = if let Some(spare) = spare {
             let file = self.disk.open(&spare, Mode::Write)?;
             let bytes = file.size()?;
-            (spare, file, bytes, true)
+            (spare, file, bytes)
         } else {
             self.has_room()?;
             let from = beside(&path);
             let file = create_zeroed(&*self.disk, &from, self.layout.segment_bytes)?;
-            (from, file, self.layout.segment_bytes, false)
+            (from, file, self.layout.segment_bytes)
         };
-        let header = SegmentHeader { generation: generation(reused)?, first_sequence, bytes };
+        let header = SegmentHeader { generation: generation()?, first_sequence, bytes };
         let segment = RawSegment::begin(file, path.clone(), header)?;
         self.disk.rename(&from, &path)?;
         self.disk.sync_dir(&self.dir)?;
@@ -129,10 +129,9 @@ impl Files {
     }
 }
 
-/// A number that no earlier use of a file has had. It is odd for a file that held frames before.
-fn generation(reused: bool) -> io::Result<u64> {
-    let random = getrandom::u64().map_err(io::Error::from)?;
-    Ok((random | 2) & !1 | u64::from(reused))
+/// A number that no other segment has had.
+fn generation() -> io::Result<u64> {
+    Ok(getrandom::u64()? | 1)
 }
 
 /// The embedded store.
@@ -258,7 +257,7 @@ impl CommitStore for SegmentStore {
         if let Err(error) = active.write(&commit.bytes) {
             // Room was allocated for the frame; a disk that finds none all the same must not leave half of
             // one.
-            if is_full(&error) && active.unwrite().is_ok() {
+            if is_full(&error) && active.unwrite(commit.bytes.len()).is_ok() {
                 return Err(PutError::NoSpace);
             }
             let reason: Arc<str> = format!("writing {}: {error}", active.path.display()).into();

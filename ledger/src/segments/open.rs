@@ -8,7 +8,8 @@ use tokio::sync::watch;
 
 use super::head::{self, HeadFile, Recorded};
 use super::raw::{
-    Behind, RawSegment, SEGMENT_HEADER_BYTES, SegmentHeader, create_zeroed, parse_raw_name, raw_name,
+    Behind, RawSegment, SEGMENT_HEADER_BYTES, SegmentHeader, create_zeroed, first_not_zero, parse_raw_name,
+    raw_name,
 };
 use super::sealing::{Housekeeper, is_spare, parse_sealed_name, sealed_name};
 use super::{Files, Layout, Segment, SegmentStore, Writing, generation, is_full};
@@ -49,10 +50,14 @@ pub(crate) fn read_format(disk: &dyn Disk, dir: &Path) -> io::Result<Result<Iden
         other => other?,
     };
     let text = String::from_utf8_lossy(&bytes);
-    let mut lines = text.lines();
+    let (body, check) = text.split_at(text.rfind("check ").unwrap_or(text.len()));
+    let mut lines = body.lines();
     let first = lines.next().unwrap_or_default();
     if first != format!("daybook-ledger {DIRECTORY_FORMAT}") {
         return Ok(Err(FormatProblem::Other(first.chars().take(64).collect())));
+    }
+    if check != format!("check {:08x}\n", crc32c::crc32c(body.as_bytes())) {
+        return Ok(Err(FormatProblem::Other("its checksum is wrong".into())));
     }
     let id = lines.next().and_then(|line| line.strip_prefix("id ")).and_then(parse_hex);
     Ok(id.map(Identity).ok_or_else(|| FormatProblem::Other("its id cannot be read".into())))
@@ -73,11 +78,9 @@ fn parse_hex(text: &str) -> Option<[u8; 16]> {
 pub(crate) fn write_format(disk: &dyn Disk, dir: &Path) -> io::Result<Identity> {
     let mut id = [0; 16];
     getrandom::fill(&mut id).map_err(io::Error::from)?;
-    let mut text = format!("daybook-ledger {DIRECTORY_FORMAT}\nid ");
-    for byte in id {
-        text.push_str(&format!("{byte:02x}"));
-    }
-    text.push('\n');
+    let id_text: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut text = format!("daybook-ledger {DIRECTORY_FORMAT}\nid {id_text}\n");
+    text.push_str(&format!("check {:08x}\n", crc32c::crc32c(text.as_bytes())));
     replace_file(disk, &dir.join(FORMAT), text.as_bytes())?;
     Ok(Identity(id))
 }
@@ -234,6 +237,29 @@ impl Found {
         Recovered { cut, clean: self.is_clean() }
     }
 
+    /// Reads every byte that is not a record's: the headers, the recorded head, the zeros. Where a torn commit
+    /// may lie, nothing is said of what stands behind the last frame.
+    pub(crate) fn check_around(&self) -> Result<(), ReadError> {
+        let clean = self.is_clean();
+        if clean {
+            head::check(&*self.disk, &self.dir)?;
+        }
+        for (place, segment) in self.segments.iter().enumerate() {
+            if let Segment::Raw(raw) = segment {
+                let closed = place + 1 < self.segments.len();
+                raw.check_around(if clean || closed { raw.end() } else { raw.header.bytes })?;
+            }
+        }
+        for path in &self.spares {
+            let file = self.disk.open(path, Mode::Read)?;
+            if let Some(offset) = first_not_zero(&*file, 0)? {
+                let what = "a spare file holds a byte that is not zero".to_owned();
+                return Err(Fault { sequence: self.head() + 1, file: path.clone(), offset, what }.into());
+            }
+        }
+        Ok(())
+    }
+
     /// A store that reads what was found and writes nothing.
     pub(crate) fn read_only(self, layout: Layout, cache_bytes: usize) -> SegmentStore {
         let head = self.head();
@@ -269,12 +295,13 @@ impl Found {
         let head = self.head();
         let clean = self.is_clean();
         let mut head_file = HeadFile::open(&*self.disk, &self.dir)?;
-        // A recycled file of another size would make segments of another size.
+        // A spare of another size would make a segment of another size, and one with anything in it a
+        // segment whose end is not zeros.
         let (keep, drop): (Vec<PathBuf>, Vec<PathBuf>) = self.spares.drain(..).partition(|path| {
             self.disk
                 .open(path, Mode::Read)
-                .and_then(|file| file.size())
-                .is_ok_and(|bytes| bytes == layout.segment_bytes)
+                .and_then(|file| Ok((file.size()?, first_not_zero(&*file, 0)?)))
+                .is_ok_and(|found| found == (layout.segment_bytes, None))
         });
         for path in drop.iter().chain(keep.iter().skip(1)) {
             self.disk.remove(path)?;
@@ -336,7 +363,7 @@ fn copy(files: &Files, active: &RawSegment) -> Result<RawSegment, ReadError> {
     }
     let file = create_zeroed(&*files.disk, &unfinished, bytes)?;
     let header =
-        SegmentHeader { generation: generation(false)?, first_sequence: active.header.first_sequence, bytes };
+        SegmentHeader { generation: generation()?, first_sequence: active.header.first_sequence, bytes };
     let copied = RawSegment::begin(file, path.clone(), header)?;
     let mut frame = Vec::new();
     active.frames(&mut |from, body| {

@@ -102,6 +102,22 @@ pub(crate) fn create_zeroed(disk: &dyn Disk, path: &Path, bytes: u64) -> io::Res
     }
 }
 
+/// Where the first byte from `from` on lies that is not zero.
+pub(crate) fn first_not_zero(file: &dyn DiskFile, from: u64) -> io::Result<Option<u64>> {
+    let mut bytes = vec![0; SCAN_BYTES];
+    let mut at = from;
+    loop {
+        let read = file.read_at(&mut bytes, at)?;
+        if read == 0 {
+            return Ok(None);
+        }
+        if let Some(found) = bytes[..read].iter().position(|byte| *byte != 0) {
+            return Ok(Some(at + found as u64));
+        }
+        at += read as u64;
+    }
+}
+
 /// Where a frame begins.
 #[derive(Clone, Copy, Debug)]
 struct FrameAt {
@@ -123,7 +139,7 @@ pub(crate) struct RawSegment {
 /// What stands behind the last whole frame of a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Behind {
-    /// Zeros, or frames of an earlier use.
+    /// No frame was begun.
     Nothing,
     /// Bytes of a frame that was not written to its end.
     Torn,
@@ -170,7 +186,7 @@ impl RawSegment {
         Ok((segment, behind))
     }
 
-    /// Makes a zero-filled (or formerly used) file a segment. The caller names and syncs it.
+    /// Makes a zero-filled file a segment. The caller names and syncs it.
     pub(crate) fn begin(
         file: Arc<dyn DiskFile>,
         path: PathBuf,
@@ -208,9 +224,9 @@ impl RawSegment {
         self.file.write_all_at(frame, self.end())
     }
 
-    /// Overwrites the start of what [`write`](Self::write) left behind, so that it is no frame.
-    pub(crate) fn unwrite(&self) -> io::Result<()> {
-        self.file.write_all_at(&[0; FRAME_HEADER_BYTES], self.end())?;
+    /// Overwrites what [`write`](Self::write) may have left behind with the zeros that were there.
+    pub(crate) fn unwrite(&self, len: usize) -> io::Result<()> {
+        self.file.write_all_at(&vec![0; len], self.end())?;
         self.file.sync_data()
     }
 
@@ -259,19 +275,10 @@ impl RawSegment {
             }
             at = found + FRAME_ALIGNMENT as u64;
         }
-        // What an earlier use of the file left looks whole under its own generation.
         let mut head = [0; FRAME_HEADER_BYTES];
         let len = self.file.read_at(&mut head, offset)?;
-        let torn = match FrameHeader::parse(&head[..len]) {
-            Some(header) => header.generation == self.header.generation,
-            None => head[..len].iter().any(|byte| *byte != 0) && !self.is_reused(),
-        };
+        let torn = head[..len].iter().any(|byte| *byte != 0);
         Ok(if torn { Behind::Torn } else { Behind::Nothing })
-    }
-
-    /// Whether bytes behind the last frame may stem from an earlier use of the file, so that they say nothing.
-    fn is_reused(&self) -> bool {
-        self.header.generation & 1 == 1
     }
 
     /// Shows bodies from the one that holds `from` on.
@@ -318,20 +325,31 @@ impl RawSegment {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Reads the file's header anew and says whether it is what it was when the segment was opened.
-    pub(crate) fn check_header(&self) -> Result<(), ReadError> {
-        let mut bytes = [0; HEADER_USED];
-        read_exact_at(&*self.file, &mut bytes, 0)?;
-        match SegmentHeader::parse(&bytes) {
-            Ok(header) if header == self.header => Ok(()),
-            _ => Err(Fault {
-                sequence: self.header.first_sequence,
-                file: self.path.clone(),
-                offset: 0,
-                what: "the segment's header is damaged".into(),
-            }
-            .into()),
+    /// Reads anew what is not frames: that the header is what it was when the segment was opened, and that
+    /// nothing but zeros stands around the frames. Returns where that is not so.
+    pub(crate) fn check_around(&self, end: u64) -> Result<(), ReadError> {
+        let fault = |sequence, offset, what: &str| Fault {
+            sequence,
+            file: self.path.clone(),
+            offset,
+            what: what.to_owned(),
+        };
+        let mut page = vec![0; usize::try_from(SEGMENT_HEADER_BYTES).unwrap_or(HEADER_USED)];
+        read_exact_at(&*self.file, &mut page, 0)?;
+        let first = self.header.first_sequence;
+        let (used, unused) = page.split_at(HEADER_USED);
+        if SegmentHeader::parse(used) != Ok(self.header) {
+            return Err(fault(first, 0, "the segment's header is damaged").into());
         }
+        if let Some(at) = unused.iter().position(|byte| *byte != 0) {
+            let what = "a byte behind the segment's header is not zero";
+            return Err(fault(first, (HEADER_USED + at) as u64, what).into());
+        }
+        if let Some(at) = first_not_zero(&*self.file, end)? {
+            let what = "a byte behind the last frame is not zero";
+            return Err(fault(self.last() + 1, at, what).into());
+        }
+        Ok(())
     }
 
     /// Shows every frame as it lies in the file, whole and checked.
@@ -368,8 +386,11 @@ impl RawSegment {
             self.file.write_all_at(&bytes[..some], at)?;
             at += some as u64;
         }
-        if self.room() >= FRAME_HEADER_BYTES as u64 {
-            self.file.write_all_at(&[0; FRAME_HEADER_BYTES], self.end())?;
+        bytes.fill(0);
+        while at < self.header.bytes {
+            let some = usize::try_from(self.header.bytes - at).unwrap_or(SCAN_BYTES).min(SCAN_BYTES);
+            self.file.write_all_at(&bytes[..some], at)?;
+            at += some as u64;
         }
         self.file.sync_data()?;
         Ok(())

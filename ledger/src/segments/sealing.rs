@@ -19,8 +19,6 @@ use crate::store::{Fault, ReadError};
 
 /// How long to wait after a failure, such as a full disk.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
-/// Spare files kept; a segment's file that is not needed is removed.
-const SPARES_MAX: usize = 1;
 
 /// The name of the sealed segment that begins at a sequence.
 pub(crate) fn sealed_name(first_sequence: u64) -> String {
@@ -159,7 +157,7 @@ fn keep_house(files: &Files, desk: &Desk) {
             && !failed
             && let Some(raw) = oldest_full(files)
         {
-            match seal(files, raw, desk) {
+            match seal(files, &raw, desk) {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(error) => {
@@ -200,7 +198,7 @@ fn oldest_full(files: &Files) -> Option<Arc<RawSegment>> {
 }
 
 /// Seals one segment; false if told to stop.
-fn seal(files: &Files, raw: Arc<RawSegment>, desk: &Desk) -> Result<bool, ReadError> {
+fn seal(files: &Files, raw: &RawSegment, desk: &Desk) -> Result<bool, ReadError> {
     let first = raw.header.first_sequence;
     let path = files.dir.join(sealed_name(first));
     let mut writer = Writer::create(&*files.disk, &path, first)?;
@@ -239,22 +237,7 @@ fn seal(files: &Files, raw: Arc<RawSegment>, desk: &Desk) -> Result<bool, ReadEr
             *slot = Segment::Sealed(Arc::new(sealed));
         }
     }
-    retire(files, raw)?;
+    // A reader that is still at it keeps what it has open.
+    files.disk.remove(&raw.path)?;
     Ok(true)
-}
-
-/// Keeps a sealed segment's raw file for the next segment, or removes it. A file that a reader still has
-/// open is removed: writing into it would pull the ground from under the reader.
-fn retire(files: &Files, raw: Arc<RawSegment>) -> io::Result<()> {
-    let path = raw.path.clone();
-    let usable = raw.header.bytes == files.layout.segment_bytes;
-    let unread = Arc::into_inner(raw).is_some();
-    if usable && unread && files.spares().len() < SPARES_MAX {
-        let name = path.file_name().and_then(|name| name.to_str()).and_then(super::raw::parse_raw_name);
-        let spare = spare_path(files, name.unwrap_or(0));
-        files.disk.rename(&path, &spare)?;
-        files.spares().push(spare);
-        return Ok(());
-    }
-    files.disk.remove(&path)
 }
