@@ -305,7 +305,7 @@ fn check_body(
     if let Some(wrong) = wrong {
         return Err(wrong.into());
     }
-    visited.map_err(|error: BodyError| fault(body.first_sequence(), error.to_string()))?;
+    let _ = visited.map_err(|error: BodyError| fault(body.first_sequence(), error.to_string()))?;
     let mut last = body.first_sequence() - 1;
     for part in body.parts() {
         let begins = last + 1;

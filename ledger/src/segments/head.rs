@@ -87,8 +87,8 @@ pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> io::Result<Option<Recorded>> 
     Ok(best)
 }
 
-/// Reads every byte of the file, which must be as a clean close left it: whole slots, one of which may never
-/// have been written, and zeros.
+/// Reads every byte of the file: whole slots, one of which may never have been written, and zeros. A slot lies
+/// within one sector, so that a power failure does not leave half of one.
 pub(crate) fn check(disk: &dyn Disk, dir: &Path) -> Result<(), ReadError> {
     let path = dir.join(HEAD);
     let bytes = read_file(disk, &path)?;
