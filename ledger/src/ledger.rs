@@ -14,6 +14,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::decide::{Decider, Limits};
 use crate::disk::{Disk, OsDisk};
 use crate::index::plain::PlainIndex;
+use crate::index::sled::{IndexFound, SledIndex};
 use crate::index::{Direction, Index, IndexBatch, IndexError, KeyHash, Snapshots};
 use crate::memory::MemoryStore;
 use crate::reading::find_commit;
@@ -753,14 +754,46 @@ impl Drop for Ledger {
     }
 }
 
+/// The entry beside the snapshots that says whose index it is.
+const IDENTITY: &str = "ledger";
+
 /// Opens the index and decides whether it belongs to this log. With a reason, it is empty and must be filled.
 fn open_index(
-    _dir: &Path,
-    _options: &Options,
-    _identity: Identity,
-    _found: &Found,
+    dir: &Path,
+    options: &Options,
+    identity: Identity,
+    found: &Found,
 ) -> Result<(Arc<dyn Index>, Option<String>), OpenError> {
-    Ok((Arc::new(PlainIndex::new()), Some("it is kept in memory".into())))
+    if options.index == IndexKind::Plain || options.read_only {
+        return Ok((Arc::new(PlainIndex::new()), Some("it is kept in memory".into())));
+    }
+    let (mut index, state) = SledIndex::open(&dir.join(INDEX), options.index_cache_bytes)?;
+    let mut reason = match state {
+        IndexFound::Index => None,
+        IndexFound::Nothing => Some("there was none".to_owned()),
+        IndexFound::Broken { moved_to, why } => {
+            Some(format!("it was broken ({why}) and lies in {} now", moved_to.display()))
+        }
+    };
+    if index.applied() > 0 {
+        if is_of(&index, identity) {
+            // What the index has seen was durable: a log that ends below has lost something.
+            found.check(index.applied())?;
+        } else {
+            let (empty, moved_to) = index.start_over()?;
+            index = empty;
+            reason = Some(format!("it was of another ledger and lies in {} now", moved_to.display()));
+        }
+    }
+    if index.applied() == 0 {
+        index.snapshots().put(IDENTITY, 0, &identity.0)?;
+    }
+    Ok((Arc::new(index), reason))
+}
+
+/// Whether an index was filled from the ledger with this identity.
+pub(crate) fn is_of(index: &dyn Index, identity: Identity) -> bool {
+    matches!(index.snapshots().get(IDENTITY), Ok(Some((_, bytes))) if bytes == identity.0)
 }
 
 /// Applies to the index what it lacks; returns how many records that was.

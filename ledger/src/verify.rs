@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use crate::frame::BodyError;
 use crate::index::{Direction, Index, IndexBatch, KeyHash, Totals};
-use crate::ledger::{Cut, INDEX, Ledger, OpenError, Options, Phase};
-use crate::segments::{self, FormatProblem, Segment};
+use crate::index::sled::{IndexFound, SledIndex};
+use crate::ledger::{Cut, INDEX, Ledger, OpenError, Options, Phase, is_of};
+use crate::segments::{self, FormatProblem, Identity, Segment};
 use crate::store::{Body, CommitStore, Fault, ReadError};
 
 /// Key hashes held in memory at a time while looking for one that comes twice; more keys mean more passes.
@@ -121,13 +121,13 @@ pub fn verify(dir: &Path, options: &Options) -> Result<Verified, VerifyError> {
     found.check(0)?;
     found.check_around()?;
     let torn = found.recovered().cut.map(|(sequence, file, offset)| Cut { sequence, file, offset });
-    let copy = CopiedIndex::open(dir, identity);
+    let copy = CopiedIndex::open(dir, identity, options.index_cache_bytes);
     if let Ok(copy) = &copy {
         found.check(copy.index.applied())?;
     }
     let store = found.read_only(options.layout(), 0);
     let segments = store.files.segments();
-    let index = copy.as_ref().map(|copy| &*copy.index);
+    let index = copy.as_ref().map(|copy| &copy.index as &dyn Index);
     check_segments(&segments)?;
     check_log(&store, store.head(), index.map_err(Clone::clone), options, &segments, torn)
 }
@@ -455,14 +455,52 @@ fn find_repeated(
 
 /// The index of a directory, copied elsewhere: opening sled where it lies would change it.
 struct CopiedIndex {
-    index: Arc<dyn Index>,
+    index: SledIndex,
+    /// Removed with this.
+    _copy: RemovedOnDrop,
+}
+
+struct RemovedOnDrop(PathBuf);
+
+impl Drop for RemovedOnDrop {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::warn!(%error, path = %self.0.display(), "a temporary copy of the index is left behind");
+        }
+    }
 }
 
 impl CopiedIndex {
-    fn open(dir: &Path, _identity: segments::Identity) -> Result<CopiedIndex, String> {
-        if !dir.join(INDEX).is_dir() {
+    fn open(dir: &Path, identity: Identity, cache_bytes: u64) -> Result<CopiedIndex, String> {
+        let from = dir.join(INDEX);
+        if !from.is_dir() {
             return Err("there is none".into());
         }
-        Err("it cannot be read".into())
+        let random = getrandom::u64().map_err(|error| error.to_string())?;
+        let to = std::env::temp_dir().join(format!("daybook-verify-{random:016x}"));
+        let copy = RemovedOnDrop(to.clone());
+        copy_dir(&from, &to).map_err(|error| format!("it could not be copied to be read: {error}"))?;
+        let (index, found) = SledIndex::open(&to, cache_bytes).map_err(|error| error.to_string())?;
+        match found {
+            IndexFound::Index if is_of(&index, identity) => Ok(CopiedIndex { index, _copy: copy }),
+            IndexFound::Index if index.applied() == 0 => Err("it is empty".into()),
+            IndexFound::Index => Err("it is of another ledger".into()),
+            IndexFound::Nothing => Err("there is none".into()),
+            IndexFound::Broken { why, .. } => Err(why),
+        }
     }
+}
+
+fn copy_dir(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_dir(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }
