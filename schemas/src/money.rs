@@ -309,8 +309,13 @@ impl<'de> Deserialize<'de> for Ratio {
             numerator: Quantity,
             denominator: Quantity,
         }
+        let stored = !deserializer.is_human_readable();
         let parts = Parts::deserialize(deserializer)?;
-        Self::new(parts.numerator.get(), parts.denominator.get()).map_err(de::Error::custom)
+        let ratio = Self::new(parts.numerator.get(), parts.denominator.get()).map_err(de::Error::custom)?;
+        if stored && (ratio.numerator != parts.numerator || ratio.denominator != parts.denominator) {
+            return Err(de::Error::custom("a ratio that is not in lowest terms"));
+        }
+        Ok(ratio)
     }
 }
 

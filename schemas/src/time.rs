@@ -171,18 +171,20 @@ impl Day {
         matches!((self.0 + 3).rem_euclid(7), 5 | 6)
     }
 
-    /// The first instant of the day in a zone. Where the clocks skip midnight, the first instant that exists.
+    /// The first instant of the day in a zone. Where the clocks skip midnight, the first instant that exists. Of a day
+    /// centuries beyond [`YEARS`], the end of what an instant can be.
     #[must_use]
     pub fn start_in(self, zone: Zone) -> Timestamp {
+        match self.to_date().year() {
+            ..1678 => return Timestamp(i64::MIN),
+            2262.. => return Timestamp(i64::MAX),
+            _ => {}
+        }
         let midnight = self.to_date().and_hms_opt(0, 0, 0).expect("every day has a midnight to ask for");
         let mut local = midnight;
         for _ in 0..=48 {
             if let Some(time) = zone.0.from_local_datetime(&local).earliest() {
-                return Timestamp(time.timestamp_nanos_opt().unwrap_or(if self.0 < 0 {
-                    i64::MIN
-                } else {
-                    i64::MAX
-                }));
+                return Timestamp(time.timestamp_nanos_opt().expect("an instant holds these years"));
             }
             local += chrono::TimeDelta::minutes(30);
         }
@@ -193,7 +195,10 @@ impl Day {
     /// The last nanosecond of the day in a zone.
     #[must_use]
     pub fn end_in(self, zone: Zone) -> Timestamp {
-        Timestamp(Self(self.0 + 1).start_in(zone).0.saturating_sub(1))
+        match self.plus_days(1).start_in(zone) {
+            Timestamp(i64::MAX) => Timestamp(i64::MAX),
+            next => next.plus_nanos(-1),
+        }
     }
 
     /// The instant at which a wall clock in the zone shows this time of the day (the earlier of two).
@@ -440,6 +445,18 @@ mod tests {
         assert_eq!(skipped.start_in(samoa), skipped.plus_days(1).start_in(samoa));
         let beirut = Zone::parse("Asia/Beirut").unwrap();
         assert_eq!(Day::parse("2024-03-31").unwrap().start_in(beirut).to_string(), "2024-03-30T22:00:00Z");
+    }
+
+    #[test]
+    fn days_beyond_all_calendars_begin_and_end_without_a_panic() {
+        for zone in [Zone::UTC, Zone::NEW_YORK, Zone::parse("Pacific/Apia").unwrap()] {
+            for number in [i32::MIN, -200_000_000, -110_000, 106_000, 107_000, 200_000_000, i32::MAX] {
+                let day = Day::from_number(number);
+                assert!(day.start_in(zone) <= day.end_in(zone), "{day} in {zone}");
+                assert!(day.at_in(16, 0, zone) >= day.start_in(zone), "{day} in {zone}");
+                assert!(!day.to_string().is_empty());
+            }
+        }
     }
 
     #[test]
