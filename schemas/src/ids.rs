@@ -48,6 +48,10 @@ fn derive(namespace: &str, parts: &[&[u8]]) -> [u8; 16] {
     bytes
 }
 
+fn with_article(noun: &str) -> String {
+    format!("{} {noun}", if noun.starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" })
+}
+
 macro_rules! id {
     ($($(#[$doc:meta])* $name:ident, $namespace:literal;)*) => {$(
         $(#[$doc])*
@@ -123,7 +127,7 @@ macro_rules! id {
                 impl Visitor<'_> for Id {
                     type Value = $name;
                     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                        f.write_str(concat!("the id of a ", $namespace))
+                        write!(f, "the id of {}", with_article($namespace))
                     }
                     fn visit_str<E: de::Error>(self, text: &str) -> Result<$name, E> {
                         text.parse().map_err(E::custom)
@@ -148,7 +152,7 @@ macro_rules! id {
                 schemars::json_schema!({
                     "type": "string",
                     "pattern": "^[0-9a-hjkmnp-tv-z]{26}$",
-                    "description": concat!("The id of a ", $namespace)
+                    "description": format!("The id of {}", with_article($namespace))
                 })
             }
         }
@@ -157,7 +161,7 @@ macro_rules! id {
 
 /// A text that is not an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not the id of a {what}: an id is 26 letters and digits")]
+#[error("`{text}` is not the id of {}: an id is 26 letters and digits", with_article(.what))]
 pub struct IdError {
     text: String,
     what: &'static str,

@@ -51,6 +51,10 @@ fn decimal_schema(description: &str) -> schemars::Schema {
     })
 }
 
+fn amount_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    decimal_schema("An amount: an exact decimal written as a string")
+}
+
 macro_rules! decimal_type {
     ($(#[$doc:meta])* $name:ident, $about:literal) => {
         $(#[$doc])*
@@ -178,7 +182,7 @@ impl std::ops::Neg for Quantity {
 pub struct Money {
     /// The amount, signed as the field that holds it says.
     #[serde(serialize_with = "serialize_decimal", deserialize_with = "deserialize_decimal")]
-    #[schemars(with = "Quantity")]
+    #[schemars(schema_with = "amount_schema")]
     amount: Decimal,
     /// The currency's code.
     currency: Currency,
