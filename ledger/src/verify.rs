@@ -6,14 +6,16 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use crate::frame::BodyError;
-use crate::index::{Direction, Index, IndexBatch, KeyHash, Totals};
 use crate::index::sled::{IndexFound, SledIndex};
+use crate::index::{Direction, Index, IndexBatch, KeyHash, Totals};
 use crate::ledger::{Cut, INDEX, Ledger, OpenError, Options, Phase, is_of};
 use crate::segments::{self, FormatProblem, Identity, Segment};
 use crate::store::{Body, CommitStore, Fault, ReadError};
 
 /// Key hashes held in memory at a time while looking for one that comes twice; more keys mean more passes.
 const KEYS_HELD: usize = 4 << 20;
+/// Records compared with the index at a time.
+const COMPARED_AT_ONCE: u64 = 65_536;
 /// Records between two reports of progress.
 const REPORT_EVERY: u64 = 65_536;
 
@@ -183,16 +185,23 @@ fn check_log(
     let applied = index.as_ref().map_or(0, |index| index.applied());
     let mut keys = KeySieve::new(None);
     let mut commit_keys = KeySieve::new(None);
+    let mut batch = IndexBatch::default();
     scan(store, head, |body| {
         check_body(body, &mut seen, &mut keys, &mut commit_keys)?;
         if let Ok(index) = &index {
-            agree(*index, body, applied)?;
+            batch.absorb(body, 0).map_err(|error| crate::reading::damaged(&error, body))?;
+            if batch.count() >= COMPARED_AT_ONCE {
+                agree(*index, &std::mem::take(&mut batch), applied)?;
+            }
         }
         if seen.next % REPORT_EVERY < u64::from(body.count()) {
             options.report(Phase::Checking, seen.next - 1, head);
         }
         Ok(())
     })?;
+    if let Ok(index) = &index {
+        agree(*index, &batch, applied)?;
+    }
     if seen.next <= head {
         let what = format!("the log ends here; it should hold {head} records");
         return Err(Fault { sequence: seen.next, file: PathBuf::new(), offset: 0, what }.into());
@@ -332,13 +341,11 @@ fn follow((came, to_come): (u32, u32), part: &crate::frame::CommitPart<'_>) -> (
     if to_come == 0 { (0, part.records + part.after) } else { (came, came + to_come) }
 }
 
-/// Compares a body with what the index says of it, record by record.
-fn agree(index: &dyn Index, body: &Body<'_>, applied: u64) -> Result<(), VerifyError> {
-    if body.first_sequence() > applied {
+/// Compares what the log says of a run of records with what the index does, record by record.
+fn agree(index: &dyn Index, batch: &IndexBatch, applied: u64) -> Result<(), VerifyError> {
+    if batch.from > applied {
         return Ok(());
     }
-    let mut batch = IndexBatch::default();
-    batch.absorb(body, body.first_sequence()).map_err(|error| crate::reading::damaged(&error, body))?;
     let disagrees = |sequence, what: String| VerifyError::IndexDisagrees { sequence, what };
     let read = |error| VerifyError::Read(ReadError::Index(error));
     for (stream, postings) in &batch.streams {
@@ -350,7 +357,7 @@ fn agree(index: &dyn Index, body: &Body<'_>, applied: u64) -> Result<(), VerifyE
         if found != expected {
             let differ = expected.iter().zip(&found).find(|(one, other)| one != other);
             let sequence = differ.map_or(expected.get(found.len()), |(one, _)| Some(one));
-            let sequence = sequence.copied().unwrap_or(body.first_sequence());
+            let sequence = sequence.copied().unwrap_or(batch.from);
             return Err(disagrees(sequence, format!("stream {stream} is listed otherwise")));
         }
     }

@@ -70,7 +70,11 @@ fn check_whole(disk: &SimDisk, acknowledged: &[u64], refused: &[u64], told: &str
         last = Some(number);
     }
     let cursor = ledger.cursor("feed").expect("the index answers");
-    assert_eq!(cursor.as_deref(), last.map(u64::to_le_bytes).as_ref().map(|to| &to[..]), "{told}: the cursor");
+    assert_eq!(
+        cursor.as_deref(),
+        last.map(u64::to_le_bytes).as_ref().map(|to| &to[..]),
+        "{told}: the cursor"
+    );
     ledger.append(nth(1_000_000)).unwrap_or_else(|error| panic!("{told}: it does not go on: {error}"));
     ledger.close().unwrap_or_else(|error| panic!("{told}: {error}"));
     let verified = verify(Path::new(DIR), &on(disk, true)).unwrap_or_else(|error| panic!("{told}: {error}"));

@@ -3,5 +3,7 @@
 mod common;
 mod damage;
 mod faults;
+mod formats;
+mod golden;
 mod model;
 mod sim;
