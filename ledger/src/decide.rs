@@ -278,7 +278,8 @@ impl Decider {
                 _ => drop(answer.send(Ok(appended))),
             },
             Ok(Decision::Write { known }) => {
-                if let Err((answer, error)) = self.write(request, answer, known, staged, in_flight.as_deref())
+                if let Err((answer, error)) =
+                    self.write(request, answer, &known, staged, in_flight.as_deref())
                 {
                     drop(answer.send(Err(error)));
                 }
@@ -477,7 +478,7 @@ impl Decider {
         &mut self,
         request: Request,
         answer: Answer,
-        known: Vec<(u32, u64)>,
+        known: &[(u32, u64)],
         staged: &mut Staged,
         in_flight: Option<&Staged>,
     ) -> Result<(), (Answer, AppendError)> {
@@ -527,7 +528,7 @@ impl Decider {
         let tail = CommitTail {
             cursors: append.cursors.iter().map(|moved| (&*moved.source, &*moved.to)).collect(),
             key: append.commit_key.as_ref().map(|commit| (&*commit.key, &commit.content_hash)),
-            known: if append.commit_key.is_some() { known.clone() } else { Vec::new() },
+            known: if append.commit_key.is_some() { known.to_vec() } else { Vec::new() },
         };
         staged.builder.end_part(0, 0, recorded_at, &tail);
         if let Some(hash) = request.commit_hash {

@@ -19,7 +19,7 @@ use crate::index::{Direction, Index, IndexBatch, IndexError, KeyHash, Snapshots}
 use crate::memory::MemoryStore;
 use crate::reading::find_commit;
 use crate::record::{Record, RecordView};
-use crate::segments::{self, FormatProblem, Found, Identity, Layout, SegmentStore};
+use crate::segments::{self, FormatProblem, Found, Identity, Layout, Segment, SegmentStore};
 use crate::store::{CommitStore, Fault, PutError, ReadError};
 use crate::tail::Finder;
 use crate::writer::{Published, Writer};
@@ -203,6 +203,25 @@ pub struct Opened {
     pub index: IndexOpened,
 }
 
+/// How much room a ledger takes on the disk and in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Segments not yet sealed, the one being written included.
+    pub raw_segments: u64,
+    /// Their bytes on the disk, the part not yet written included.
+    pub raw_bytes: u64,
+    /// Sealed segments.
+    pub sealed_segments: u64,
+    /// Their bytes on the disk.
+    pub sealed_bytes: u64,
+    /// Records that the index has not taken in yet.
+    pub tail_records: u64,
+    /// Memory that the index holds, the cache it was given aside.
+    pub index_memory_bytes: usize,
+    /// Memory held by blocks of sealed segments.
+    pub block_cache_bytes: usize,
+}
+
 /// Why a ledger cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -296,6 +315,7 @@ impl Ledger {
     /// # Errors
     ///
     /// Another process holds it, it has another format, or it is damaged: then nothing was changed.
+    #[expect(clippy::needless_pass_by_value, reason = "callers make options for one opening")]
     pub fn open(dir: &Path, options: Options) -> Result<(Ledger, Opened), OpenError> {
         let io = OpenError::io(dir);
         let read = OpenError::read(dir);
@@ -671,6 +691,56 @@ impl Ledger {
     /// The index does not answer.
     pub fn cursor(&self, source: &str) -> Result<Option<Box<[u8]>>, ReadError> {
         Ok(self.finder.cursor(source)?)
+    }
+
+    /// The last sequence recorded at or before a time (nanoseconds since 1970-01-01T00:00:00Z): what was known
+    /// then. 0 if nothing was.
+    ///
+    /// # Errors
+    ///
+    /// The log is damaged, or the disk does not answer.
+    pub fn sequence_recorded_by(&self, time: i64) -> Result<u64, ReadError> {
+        let (mut known, mut unknown) = (0, self.head() + 1);
+        while known + 1 < unknown {
+            let middle = known + (unknown - known) / 2;
+            let mut by_then = false;
+            self.store.pick(&[middle], &mut |record| {
+                by_then = record.recorded_at <= time;
+                ControlFlow::Break(())
+            })?;
+            if by_then {
+                known = middle;
+            } else {
+                unknown = middle;
+            }
+        }
+        Ok(known)
+    }
+
+    /// How much room the ledger takes.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        let mut usage = Usage {
+            tail_records: self.finder.tail_records(),
+            index_memory_bytes: self.finder.index().memory_bytes(),
+            ..Usage::default()
+        };
+        if let Some(store) = &self.segments {
+            usage.block_cache_bytes = store.files.cache.bytes();
+            for segment in store.files.segments() {
+                match segment {
+                    Segment::Raw(raw) => {
+                        usage.raw_segments += 1;
+                        usage.raw_bytes += raw.header.bytes;
+                    }
+                    Segment::Sealed(sealed) => {
+                        usage.sealed_segments += 1;
+                        usage.sealed_bytes += sealed.bytes();
+                    }
+                }
+            }
+        }
+        usage
     }
 
     /// Follows the log from a sequence on (inclusive).

@@ -26,7 +26,7 @@ pub use clock::{Clock, SystemClock};
 pub use index::{Direction, IndexError, Snapshots};
 pub use ledger::{
     CloseError, Cut, Follow, IndexKind, IndexOpened, Ledger, OnProgress, OpenError, Opened, Options, Phase,
-    Progress, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN,
+    Progress, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, Usage,
 };
 pub use memory::{FaultyStore, MemoryStore, PutFault};
 pub use record::{Content, NewRecord, Record, RecordError, RecordView};

@@ -51,6 +51,12 @@ impl Finder {
         &self.index
     }
 
+    /// Records that the index does not have yet.
+    pub(crate) fn tail_records(&self) -> u64 {
+        let tail = self.read();
+        tail.current.count() + tail.frozen.as_deref().map_or(0, IndexBatch::count)
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, Tail> {
         self.tail.read().unwrap_or_else(PoisonError::into_inner)
     }

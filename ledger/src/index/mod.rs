@@ -319,6 +319,9 @@ pub trait Index: Send + Sync {
     /// The index cannot answer.
     fn totals(&self) -> Result<Totals, IndexError>;
 
+    /// Memory that it holds, in bytes, about; a cache whose size it was given does not count.
+    fn memory_bytes(&self) -> usize;
+
     /// Derived data kept beside the index.
     fn snapshots(&self) -> &dyn Snapshots;
 

@@ -152,6 +152,12 @@ impl Index for PlainIndex {
         })
     }
 
+    fn memory_bytes(&self) -> usize {
+        let held = self.held();
+        let lists: usize = held.streams.iter().map(|(name, list)| name.len() + 8 * list.capacity()).sum();
+        lists + held.streams.capacity() * 48 + (held.keys.capacity() + held.commit_keys.capacity()) * 33
+    }
+
     fn snapshots(&self) -> &dyn Snapshots {
         &self.snapshots
     }

@@ -473,6 +473,10 @@ impl Index for SledIndex {
         Ok(totals)
     }
 
+    fn memory_bytes(&self) -> usize {
+        self.memory()
+    }
+
     fn snapshots(&self) -> &dyn Snapshots {
         self
     }

@@ -6,4 +6,6 @@ mod faults;
 mod formats;
 mod golden;
 mod model;
+mod opening;
 mod sim;
+mod together;
