@@ -1,1 +1,27 @@
-//! placeholder
+//! Daybook's projections: pure folds from events to read models.
+//!
+//! Nothing here reads a file, a socket, a clock or a source of randomness. The same events, given in the order of the
+//! log, give the same state and the same bytes everywhere; a late event or a reversal leaves the state that would
+//! stand had the log held the truth in order from the start.
+
+pub mod book;
+pub mod check;
+mod effect;
+pub mod exact;
+mod fold;
+pub mod library;
+pub mod series;
+pub mod state;
+pub mod valuation;
+pub mod view;
+
+pub use book::{Book, BookError, EntryRow, FOLD_NAME, FOLD_VERSION};
+pub use check::{CheckReport, Difference, Way, check};
+pub use library::{
+    Access, Directory, Grant, Import, ImportState, Imports, Instrument, Instruments, Library, NeedsDisk,
+    Observation, PriceSource, Prices, Quarantine, QuarantinedItem, Resolution,
+};
+pub use series::{Series, SeriesDay, equity_series};
+pub use state::{Holding, Lot, State, Totals, Trip, Unaccounted};
+pub use valuation::{Position, PriceBasis, Summary, positions, summary};
+pub use view::{AsOf, Meta, View};
