@@ -131,6 +131,10 @@ impl Faults {
         self.push(fault);
     }
 
+    pub(super) fn file(&self) -> &str {
+        &self.file
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.found.is_empty()
     }

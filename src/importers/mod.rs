@@ -6,11 +6,14 @@
 
 pub mod columns;
 mod csv;
+mod desk;
 mod faults;
+mod identity;
 mod nearest;
 pub mod prices;
+mod rows;
 mod schwab;
-mod symbols;
+pub mod symbols;
 pub mod transaction;
 
 pub use columns::{Names, TransactionFields, to_columns};
@@ -240,3 +243,6 @@ pub fn read(
         }
     }
 }
+
+#[cfg(test)]
+mod ledger_in_memory;
