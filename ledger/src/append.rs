@@ -55,7 +55,8 @@ pub struct CursorMove {
     pub to: Box<[u8]>,
 }
 
-/// The commit's own key, as an API's `Idempotency-Key`, scoped by the caller.
+/// The commit's own key, as an API's `Idempotency-Key`, scoped by the caller. It is kept with the records that
+/// the commit brings: an append of known records alone keeps none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommitKey {
     /// The key; 1 to 1,024 bytes.

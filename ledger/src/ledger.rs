@@ -837,7 +837,14 @@ fn open_index(
     if options.index == IndexKind::Plain || options.read_only {
         return Ok((Arc::new(PlainIndex::new()), Some("it is kept in memory".into())));
     }
-    let (mut index, state) = SledIndex::open(&dir.join(INDEX), options.index_cache_bytes)?;
+    let (mut index, state) = match SledIndex::open(&dir.join(INDEX), options.index_cache_bytes) {
+        // A full disk must not keep the ledger shut: reading is what makes room possible.
+        Err(IndexError::Io(error)) if segments::is_full(&error) => {
+            let reason = "the disk is full, so it is kept in memory".to_owned();
+            return Ok((Arc::new(PlainIndex::new()), Some(reason)));
+        }
+        other => other?,
+    };
     let mut reason = match state {
         IndexFound::Index => None,
         IndexFound::Nothing => Some("there was none".to_owned()),

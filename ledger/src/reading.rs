@@ -89,12 +89,15 @@ pub(crate) fn pick_bodies(
             if let Err(error) = seen {
                 failed = Some(damaged(&error, body));
             }
-            let next = sequences.get(at);
-            let near = next.is_some_and(|next| *next - body.last_sequence() < NEAR);
-            if stopped || failed.is_some() || !near {
-                ControlFlow::Break(())
-            } else {
+            if stopped || failed.is_some() {
+                return ControlFlow::Break(());
+            }
+            // What is wanted next lies in a later body: everything wanted of this one has been shown.
+            let near = |next: &u64| next.saturating_sub(body.last_sequence()) < NEAR;
+            if sequences.get(at).is_some_and(near) {
                 ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
             }
         })?;
         if let Some(failed) = failed {

@@ -4,7 +4,7 @@
 
 use std::io;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -58,16 +58,23 @@ impl Prepared {
 
 /// Where the log is damaged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("sequence {sequence}: {what} ({} at byte {offset})", file.display())]
+#[error("sequence {sequence}: {what}{}", place(file, *offset))]
 pub struct Fault {
     /// The first sequence that is damaged or missing.
     pub sequence: u64,
-    /// The file it lies in, or should.
+    /// The file it lies in, or should; empty where records contradict each other and every file is sound.
     pub file: PathBuf,
     /// Where in the file.
     pub offset: u64,
     /// What is wrong.
     pub what: String,
+}
+
+fn place(file: &Path, offset: u64) -> String {
+    if file.as_os_str().is_empty() {
+        return String::new();
+    }
+    format!(" ({} at byte {offset})", file.display())
 }
 
 /// Why a commit was not put.

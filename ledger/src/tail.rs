@@ -31,6 +31,18 @@ struct Signal {
     flush: bool,
 }
 
+/// Tells those who wait for room when the applying thread ends by a panic.
+struct LastWord<'a>(&'a Finder);
+
+impl Drop for LastWord<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.set_stalled(Some("its thread ended by a panic".into()));
+            self.0.moved.notify_all();
+        }
+    }
+}
+
 /// Records after which the tail is applied without waiting longer.
 const APPLY_RECORDS: u64 = 65_536;
 /// How long a record may stay in the tail when little is written.
@@ -109,6 +121,7 @@ impl Finder {
 
     /// Applies the tail to the index until closed: the body of the applying thread.
     pub(crate) fn apply_until_closed(&self) {
+        let _last_word = LastWord(self);
         let mut backoff = APPLY_AFTER;
         loop {
             let closing = {

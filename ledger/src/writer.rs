@@ -142,6 +142,8 @@ impl Writer {
             poisoned: None,
         };
         let thread = std::thread::Builder::new().name("ledger-write".into()).spawn(move || {
+            let inbox = Arc::clone(&run.inbox);
+            let _last_word = LastWord { inbox: &inbox, syncing: false };
             run.until_closed();
             let _ = syncer.join();
         })?;
@@ -211,7 +213,33 @@ impl Drop for Writer {
     }
 }
 
+/// Tells those who wait when a thread ends by a panic, so that nobody waits for ever.
+struct LastWord<'a> {
+    inbox: &'a Inbox,
+    syncing: bool,
+}
+
+impl Drop for LastWord<'_> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let reason: Arc<str> = "a thread of the writer ended by a panic".into();
+        let mut waiting = self.inbox.waiting();
+        if self.syncing {
+            waiting.synced = Some(Err(PutError::Indefinite { reason }));
+        } else {
+            waiting.poisoned = Some(reason);
+            waiting.requests.clear();
+        }
+        drop(waiting);
+        self.inbox.arrived.notify_all();
+        self.inbox.room.notify_all();
+    }
+}
+
 fn sync_until_closed(inbox: &Inbox, handover: &Handover, store: &dyn CommitStore) {
+    let _last_word = LastWord { inbox, syncing: true };
     loop {
         let taken = {
             let mut frame = handover.frame.lock().unwrap_or_else(PoisonError::into_inner);

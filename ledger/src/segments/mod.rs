@@ -287,21 +287,24 @@ impl CommitStore for SegmentStore {
         let mut from = from.max(1);
         loop {
             // The list is taken anew at its end: a segment may have been added meanwhile.
-            let segments = self.files.segments_from(from);
             let before = from;
-            for segment in segments {
-                let last = segment.last();
-                if last < from {
+            for segment in self.files.segments_from(from) {
+                if segment.last() < from {
                     continue;
                 }
+                let mut seen = from;
+                let mut track = |body: &Body<'_>| {
+                    seen = body.last_sequence() + 1;
+                    visit(body)
+                };
                 let flow = match &segment {
-                    Segment::Raw(raw) => raw.scan(from, visit)?,
-                    Segment::Sealed(sealed) => sealed.bodies(from, u64::MAX, visit)?,
+                    Segment::Raw(raw) => raw.scan(from, &mut track)?,
+                    Segment::Sealed(sealed) => sealed.bodies(from, u64::MAX, &mut track)?,
                 };
                 if flow.is_break() {
                     return Ok(());
                 }
-                from = last.max(from) + 1;
+                from = seen;
             }
             if from == before || from > self.head() {
                 return Ok(());

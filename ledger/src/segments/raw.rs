@@ -359,10 +359,11 @@ impl RawSegment {
     ) -> Result<(), ReadError> {
         let mut window = Window::new(self);
         let mut offset = SEGMENT_HEADER_BYTES;
+        let mut next = self.header.first_sequence;
         while offset < self.end() {
             let Some((header, body)) = window.frame_at(offset)? else {
                 return Err(Fault {
-                    sequence: self.header.first_sequence,
+                    sequence: next,
                     file: self.path.clone(),
                     offset,
                     what: "a stored frame does not have its checksum any more".into(),
@@ -370,6 +371,7 @@ impl RawSegment {
                 .into());
             };
             visit(header, body)?;
+            next = header.last_sequence() + 1;
             offset += header.frame_bytes() as u64;
         }
         Ok(())

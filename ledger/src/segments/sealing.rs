@@ -201,6 +201,10 @@ fn oldest_full(files: &Files) -> Option<Arc<RawSegment>> {
 fn seal(files: &Files, raw: &RawSegment, desk: &Desk) -> Result<bool, ReadError> {
     let first = raw.header.first_sequence;
     let path = files.dir.join(sealed_name(first));
+    // A file that does not fit is not begun: its first half would take the room that the writer still has.
+    if files.disk.free_bytes(&files.dir)? < raw.header.bytes {
+        return Err(io::Error::from(io::ErrorKind::StorageFull).into());
+    }
     let mut writer = Writer::create(&*files.disk, &path, first)?;
     let mut failed = None;
     let flow = raw.scan(first, &mut |body| {

@@ -241,3 +241,48 @@ fn write_until_killed(dir: &Path) {
         writeln!(out, "acknowledged {number}").and_then(|()| out.flush()).expect("someone listens");
     }
 }
+
+/// A store that panics at its second put.
+struct Panicking(MemoryStore);
+
+impl CommitStore for Panicking {
+    fn head(&self) -> u64 {
+        self.0.head()
+    }
+
+    fn put(
+        &self,
+        seen: u64,
+        commit: &mut daybook_ledger::store::Prepared,
+    ) -> Result<u64, daybook_ledger::PutError> {
+        assert_eq!(seen, 0, "the panic that the test wants");
+        self.0.put(seen, commit)
+    }
+
+    fn scan(
+        &self,
+        from: u64,
+        visit: &mut dyn FnMut(&daybook_ledger::store::Body<'_>) -> ControlFlow<()>,
+    ) -> Result<(), daybook_ledger::ReadError> {
+        self.0.scan(from, visit)
+    }
+
+    fn wake(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.0.wake()
+    }
+}
+
+#[test]
+fn a_panic_in_the_writer_leaves_nobody_waiting() {
+    for records in [1, 200] {
+        let ledger = Ledger::with_store(Arc::new(Panicking(MemoryStore::new())), &Options::default())
+            .expect("it is empty");
+        ledger.append(Append::of(vec![record("a", b"1")])).expect("the first put is sound");
+        let append = || Append::of((0..records).map(|_| record("a", b"2")).collect());
+        let error = ledger.append(append()).expect_err("the store panicked");
+        assert!(!error.is_definite(), "{error}");
+        let error = ledger.append(append()).expect_err("nobody writes any more");
+        assert!(matches!(error, AppendError::Poisoned { .. } | AppendError::Indefinite { .. }), "{error}");
+        assert_eq!(ledger.read(1, 10, Direction::Forward).expect("reads go on").len(), 1);
+    }
+}
