@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use crate::append::Appended;
-use crate::frame::BodyError;
+use crate::frame::{BodyError, CommitPart, CommitTail};
 use crate::index::{IndexError, KeyHash};
 use crate::record::RecordView;
 use crate::store::{Body, CommitStore, Fault, ReadError};
@@ -126,44 +126,49 @@ pub(crate) fn find_commit(
 ) -> Result<Option<(Appended, [u8; 32])>, ReadError> {
     for last in finder.commit_candidates(KeyHash::of(key))? {
         let mut found = None;
-        store.scan(last, &mut |body| {
-            found = commit_ending_at(body, last).filter(|(commit_key, ..)| commit_key == key);
-            ControlFlow::Break(())
+        store.part_of(last, &mut |first, part| {
+            let ends = first + u64::from(part.records) == last + 1;
+            let tail = part.tail.as_ref().filter(|_| ends);
+            if let Some(tail) = tail
+                && let Some((commit_key, content)) = tail.key
+                && commit_key == key
+            {
+                found = Some((answer_again(last, part, tail), *content));
+            }
         })?;
-        if let Some((_, appended, content)) = found {
-            return Ok(Some((appended, content)));
+        if found.is_some() {
+            return Ok(found);
         }
     }
     Ok(None)
 }
 
-/// The commit whose last record is `last`: its key, its answer and its content hash.
-fn commit_ending_at(body: &Body<'_>, last: u64) -> Option<(String, Appended, [u8; 32])> {
-    let mut end = body.first_sequence() - 1;
+/// Shows the part of a body that holds a sequence, if it is the body's.
+pub(crate) fn show_part(body: &Body<'_>, sequence: u64, show: &mut dyn FnMut(u64, &CommitPart<'_>)) {
+    let mut first = body.first_sequence();
     for part in body.parts() {
-        end += u64::from(part.records);
-        if end < last {
-            continue;
+        let next = first + u64::from(part.records);
+        if (first..next).contains(&sequence) {
+            show(first, part);
+            return;
         }
-        if end > last {
-            return None;
-        }
-        let tail = part.tail.as_ref()?;
-        let (key, content) = tail.key?;
-        let new = part.before as usize + part.records as usize;
-        let mut next = (last + 1).checked_sub(new as u64)?;
-        let mut known = tail.known.iter().peekable();
-        let mut sequences = Vec::with_capacity(new + tail.known.len());
-        for place in 0..new + tail.known.len() {
-            if let Some((_, sequence)) = known.next_if(|(at, _)| *at as usize == place) {
-                sequences.push(*sequence);
-            } else {
-                sequences.push(next);
-                next += 1;
-            }
-        }
-        let appended = Appended { sequences, new, head: last, recorded_at: part.recorded_at, already: true };
-        return Some((key.to_owned(), appended, *content));
+        first = next;
     }
-    None
+}
+
+/// The answer that the commit ending at `last` was given, out of its last part.
+fn answer_again(last: u64, part: &CommitPart<'_>, tail: &CommitTail<'_>) -> Appended {
+    let new = part.before as usize + part.records as usize;
+    let mut next = (last + 1).saturating_sub(new as u64);
+    let mut known = tail.known.iter().peekable();
+    let mut sequences = Vec::with_capacity(new + tail.known.len());
+    for place in 0..new + tail.known.len() {
+        if let Some((_, sequence)) = known.next_if(|(at, _)| *at as usize == place) {
+            sequences.push(*sequence);
+        } else {
+            sequences.push(next);
+            next += 1;
+        }
+    }
+    Appended { sequences, new, head: last, recorded_at: part.recorded_at, already: true }
 }

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::frame::{BodyBuilder, BodyError, open_frame};
+use crate::frame::{BodyBuilder, BodyError, CommitPart, open_frame};
 use crate::index::IndexError;
-use crate::reading::{pick_bodies, visit_bodies};
+use crate::reading::{pick_bodies, show_part, visit_bodies};
 use crate::record::RecordView;
 
 /// Commits ready to be stored together: a body with room for a frame's header before it.
@@ -177,6 +177,19 @@ pub trait CommitStore: Send + Sync {
         visit: &mut dyn FnMut(&RecordView<'_>) -> ControlFlow<()>,
     ) -> Result<(), ReadError> {
         visit_bodies(from, to, visit, &mut |visit| self.scan(from, visit)).map(drop)
+    }
+
+    /// Shows the part of a commit that holds a sequence, with the sequence of the part's first record. The
+    /// same as a scan of bodies; a store may do it faster. Nothing is shown above the head.
+    ///
+    /// # Errors
+    ///
+    /// As [`scan`](Self::scan).
+    fn part_of(&self, sequence: u64, show: &mut dyn FnMut(u64, &CommitPart<'_>)) -> Result<(), ReadError> {
+        self.scan(sequence, &mut |body| {
+            show_part(body, sequence, show);
+            ControlFlow::Break(())
+        })
     }
 
     /// Shows the records with these sequences, which ascend and may repeat, each once, until `visit` breaks.

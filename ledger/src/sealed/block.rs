@@ -362,11 +362,6 @@ impl Block {
         &mut self.bytes
     }
 
-    /// First sequence of the block.
-    pub(super) fn first(&self) -> u64 {
-        self.first
-    }
-
     /// Number of records.
     pub(super) fn count(&self) -> usize {
         self.count

@@ -165,6 +165,7 @@ impl Sealed {
     }
 
     /// Number of commits.
+    #[cfg(test)]
     pub(crate) fn commit_count(&self) -> u64 {
         self.commits
     }
@@ -172,16 +173,6 @@ impl Sealed {
     /// Bytes of the file.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
-    }
-
-    /// Where the file is.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// BLAKE3 of everything before the trailer, as the trailer states it; [`Sealed::verify`] checks it.
-    pub(crate) fn content_hash(&self) -> [u8; 32] {
-        self.content_hash
     }
 
     /// Shows the records from `from` to `to`, both included, in order, as far as they lie in this segment.
@@ -314,13 +305,6 @@ impl Sealed {
         Err(self.damaged(entry, "no commit holds its records"))
     }
 
-    /// The first sequence recorded at or after `recorded_at` lies at or after the one returned, and within one
-    /// block of it.
-    pub(crate) fn block_recorded_before(&self, recorded_at: i64) -> u64 {
-        let at = self.entries.partition_point(|entry| entry.recorded_at < recorded_at);
-        self.entries.get(at.saturating_sub(1)).map_or(self.first, |entry| entry.first)
-    }
-
     /// Reads every byte and checks every checksum, the content hash, that every record can be read and that the
     /// commits cover the records exactly. Nothing is changed.
     ///
@@ -335,6 +319,7 @@ impl Sealed {
         hasher.update(&header);
         // Of the commit that the block before did not end: its records so far, and those still to come.
         let (mut had, mut owed) = (0, 0);
+        let mut commits = 0;
         for entry in &self.entries {
             self.load(entry, &mut buffers.stored, &mut buffers.block)?;
             hasher.update(&buffers.stored);
@@ -380,10 +365,14 @@ impl Sealed {
             if next != entry.last() + 1 {
                 return Err(self.damaged(entry, "its commits do not hold exactly its records"));
             }
+            commits += u64::from(entry.commits);
             progress(u64::from(entry.stored));
         }
         if owed != 0 {
             return Err(self.damaged_at(self.footer_at, "the last commit is not whole"));
+        }
+        if commits != self.commits {
+            return Err(self.damaged_at(self.footer_at, "the trailer counts other commits than there are"));
         }
         let length = self.bytes - TRAILER_BYTES as u64 - self.footer_at;
         buffers.stored.resize(usize::try_from(length).unwrap_or(0), 0);

@@ -266,9 +266,10 @@ impl<'d> Writer<'d> {
             raw: u32::try_from(self.raw.len()).map_err(too_large)?,
             stored: u32::try_from(self.stored.len()).map_err(too_large)?,
         };
+        let stored_bytes = self.stored.len() + BLOCK_HEADER_BYTES;
         self.entries.push(Entry {
             offset: self.offset(),
-            stored: header.stored + BLOCK_HEADER_BYTES as u32,
+            stored: u32::try_from(stored_bytes).map_err(too_large)?,
             raw: header.raw,
             first,
             records: header.records,

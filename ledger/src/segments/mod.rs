@@ -15,8 +15,8 @@ use tokio::sync::watch;
 pub(crate) use open::{DIRECTORY_FORMAT, FormatProblem, Found, Identity, find, read_format, write_format};
 
 use crate::disk::{Disk, Mode, beside};
-use crate::frame::close_frame;
-use crate::reading::{pick_bodies, unknown, visit_bodies};
+use crate::frame::{CommitPart, close_frame};
+use crate::reading::{pick_bodies, show_part, unknown, visit_bodies};
 use crate::record::RecordView;
 use crate::sealed::{BlockCache, Sealed};
 use crate::store::{Body, CommitStore, Prepared, PutError, ReadError};
@@ -335,6 +335,22 @@ impl CommitStore for SegmentStore {
                 return Ok(());
             }
             from = last + 1;
+        }
+        Ok(())
+    }
+
+    fn part_of(&self, sequence: u64, show: &mut dyn FnMut(u64, &CommitPart<'_>)) -> Result<(), ReadError> {
+        match self.files.segment_of(sequence) {
+            Some(Segment::Sealed(sealed)) => {
+                sealed.part_of(sequence, &self.files.cache, show)?;
+            }
+            Some(Segment::Raw(raw)) => {
+                let _ = raw.scan(sequence, &mut |body| {
+                    show_part(body, sequence, show);
+                    ControlFlow::Break(())
+                })?;
+            }
+            None => {}
         }
         Ok(())
     }

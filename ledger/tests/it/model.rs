@@ -141,7 +141,7 @@ impl Model {
                     actor: format!("actor-{}", plan.stream % 2).into(),
                     source: "model".into(),
                     key: plan.key.map(|key| format!("key-{key}").into()),
-                    content_hash: plan.own_hash.then(|| [plan.content; 32]),
+                    content_hash: plan.own_hash.then_some([plan.content; 32]),
                     import: plan.import.then_some([9; 16]),
                     correlation: plan.correlation.map(|id| [id; 16]),
                     payload: payload.into(),

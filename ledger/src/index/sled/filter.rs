@@ -29,7 +29,7 @@ impl Filter {
 
     fn line(&self, hash: u128) -> usize {
         // The upper half, scaled to the number of lines; the lower half chooses the bits.
-        let scaled = (hash >> 64) * (self.lines.len() as u128) >> 64;
+        let scaled = ((hash >> 64) * (self.lines.len() as u128)) >> 64;
         usize::try_from(scaled).unwrap_or(0)
     }
 

@@ -113,8 +113,8 @@ impl Posting {
             for (at, byte) in (0u16..).zip(stored) {
                 let mut left = *byte;
                 while left != 0 {
-                    let bit = left.trailing_zeros() as u16;
-                    positions.push(at * 8 + bit);
+                    let bit = left.trailing_zeros();
+                    positions.push(at * 8 + u16::try_from(bit).map_err(|_| Short)?);
                     left &= left - 1;
                 }
             }
