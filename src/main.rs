@@ -1,2 +1,20 @@
 //! Daybook: an event-sourced trade journal ledger.
-fn main() {}
+//!
+//! This binary parses arguments, sets up tracing and calls a command. What talks to the outside lives in its
+//! modules; what decides lives in the crates below it.
+
+mod api;
+mod commands;
+mod demo;
+mod importers;
+mod journal;
+mod remote;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = commands::Arguments::parse();
+    commands::set_up_tracing(&arguments);
+    commands::run(arguments)
+}

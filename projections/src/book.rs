@@ -314,8 +314,9 @@ impl Book {
         self.imports_seen = self.imports_seen.max(imports.changed_at());
     }
 
-    /// Stores an event without folding. Answers whether it was nothing but a new entry, or nothing at all.
-    fn take(&mut self, meta: &Meta, event: &Event) -> bool {
+    /// Stores an event without folding: the state holds it from the next [`Book::refresh`] on. Answers whether it was
+    /// nothing but a new entry, or nothing at all.
+    pub fn take(&mut self, meta: &Meta, event: &Event) -> bool {
         if meta.sequence <= self.applied {
             return true;
         }

@@ -22,22 +22,12 @@ pub use prices::{Adjustment, PriceOptions, read_prices};
 pub use symbols::provisional_id;
 pub use transaction::{Place, Recorded, transaction};
 
+pub use daybook_projections::Resolution;
 use daybook_schemas::events::{Event, IdentifierScheme, InstrumentClass};
 use daybook_schemas::{
     AccountId, Currency, Day, InstrumentId, KeyId, KeyRing, Multiplier, PortfolioId, Ratio, Timestamp, Zone,
 };
 use std::io::Read;
-
-/// What an identifier means to the ledger.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Resolution {
-    /// One instrument.
-    One(InstrumentId),
-    /// Several; more must be said.
-    Ambiguous(Vec<InstrumentId>),
-    /// None that the ledger knows.
-    Unknown,
-}
 
 /// What an importer must know of an instrument.
 #[derive(Clone, PartialEq, Eq, Debug)]

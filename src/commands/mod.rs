@@ -1,0 +1,188 @@
+//! The command line: one file for each subcommand.
+//!
+//! Results go to stdout and everything else to stderr. A command ends with 0 when it is done, with 1 when the
+//! answer is no, and with 2 when it could not use its input.
+
+mod export;
+mod import;
+mod portfolio;
+mod replay;
+mod serve;
+mod terminal;
+mod token;
+mod verify;
+
+use crate::journal::{Access, Journal, JournalError, Opening};
+use crate::remote::{Remote, RemoteError};
+use clap::{Parser, Subcommand};
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// A trade journal ledger: every entry kept, every figure provable.
+#[derive(Parser, Debug)]
+#[command(name = "daybook", version, about, propagate_version = true)]
+pub(crate) struct Arguments {
+    /// The directory that holds the ledger.
+    #[arg(long, value_name = "DIR", env = "DAYBOOK_DATA", default_value = "./daybook-data", global = true)]
+    data: PathBuf,
+
+    /// Go through the service at this address, with the token in DAYBOOK_TOKEN, instead of opening the directory.
+    #[arg(long, value_name = "URL", env = "DAYBOOK_SERVER", global = true)]
+    server: Option<String>,
+
+    /// Write log lines as JSON.
+    #[arg(long, global = true)]
+    log_json: bool,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run the service.
+    Serve(serve::Serve),
+    /// Open a portfolio, or list them.
+    #[command(subcommand)]
+    Portfolio(portfolio::Portfolio),
+    /// Import a broker's export, a generic CSV or prices; list and revert imports.
+    Import(import::Import),
+    /// Rebuild from the log alone and print the statement.
+    Replay(replay::Replay),
+    /// Check every byte and every hash; change nothing.
+    Verify(verify::Verify),
+    /// Write everything out.
+    Export(export::Export),
+    /// Issue, list and revoke bearer tokens.
+    #[command(subcommand)]
+    Token(token::Token),
+}
+
+/// How a list is printed.
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum TextOrJson {
+    /// A table for people.
+    Text,
+    /// JSON for programs.
+    Json,
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Outcome {
+    /// It did what it was asked.
+    Done,
+    /// The answer is no.
+    No,
+}
+
+/// Why a command could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommandError {
+    /// The journal refused.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The service refused, or did not answer.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// Output could not be written.
+    #[error("the output cannot be written: {0}")]
+    Output(#[from] io::Error),
+    /// The input cannot be used.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+/// Where a command works: at the directory, or through a service.
+pub(crate) enum Place {
+    /// The directory itself.
+    Here(Journal),
+    /// A service that holds it.
+    There(Remote),
+}
+
+/// What commands have in common.
+pub(crate) struct Context {
+    /// The data directory.
+    pub(crate) data: PathBuf,
+    /// The service's address, if one was given.
+    pub(crate) server: Option<String>,
+}
+
+impl Context {
+    /// Opens the directory, or connects to the service.
+    fn place(&self, access: Access) -> Result<Place, CommandError> {
+        Ok(match &self.server {
+            Some(url) => Place::There(Remote::connect(url)?),
+            None => Place::Here(self.open(access)?),
+        })
+    }
+
+    /// Opens the directory, with a progress bar where that takes long.
+    fn open(&self, access: Access) -> Result<Journal, CommandError> {
+        let bar = terminal::Bar::new("opening the ledger");
+        let opening = Opening { access, progress: Some(bar.callback()), ..Opening::default() };
+        let opened = Journal::open(&self.data, opening);
+        bar.finish();
+        opened.map_err(|error| explain_held(error, &self.data))
+    }
+
+    /// For a command that only works at the directory.
+    fn refuse_server(&self, command: &str) -> Result<(), CommandError> {
+        match &self.server {
+            Some(_) => Err(CommandError::Unusable(format!("`{command}` works at the directory only: leave out --server"))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn explain_held(error: JournalError, data: &Path) -> CommandError {
+    if error.is_held() {
+        return CommandError::Unusable(format!(
+            "{} is held by a running service: stop it, or go through it with --server URL (and DAYBOOK_TOKEN)",
+            data.display()
+        ));
+    }
+    CommandError::Journal(error)
+}
+
+/// Sets up tracing to stderr: warnings for commands, more for the service; `RUST_LOG` overrides.
+pub(crate) fn set_up_tracing(arguments: &Arguments) {
+    let usual = if matches!(arguments.command, Command::Serve(_)) { "info,sled=warn" } else { "warn" };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
+    if arguments.log_json {
+        builder.json().init();
+    } else {
+        builder.with_target(false).init();
+    }
+}
+
+/// Runs the command and says how it ended.
+pub(crate) fn run(arguments: Arguments) -> ExitCode {
+    let context = Context { data: arguments.data, server: arguments.server };
+    let ended = match arguments.command {
+        Command::Serve(command) => command.run(&context),
+        Command::Portfolio(command) => command.run(&context),
+        Command::Import(command) => command.run(&context),
+        Command::Replay(command) => command.run(&context),
+        Command::Verify(command) => command.run(&context),
+        Command::Export(command) => command.run(&context),
+        Command::Token(command) => command.run(&context),
+    };
+    match ended {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::No) => ExitCode::from(1),
+        // Who reads our output has seen enough.
+        Err(CommandError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            terminal::complain(&error);
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! `daybook serve`: the service, until it is told to stop; then everything that was accepted is finished first.
+
+use super::{CommandError, Context, Outcome, terminal};
+use crate::api;
+use crate::journal::{Access, Author, Draft, Journal, Terms, now};
+use clap::Args;
+use daybook_ledger::{IndexOpened, Opened};
+use daybook_schemas::Zone;
+use poem::listener::{Acceptor, TcpAcceptor};
+use poem::web::{LocalAddr, RemoteAddr};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// How long requests that are under way may still take after the service was told to stop.
+const GRACE: Duration = Duration::from_secs(20);
+/// The seed of the made-up firm.
+const DEMO_SEED: u64 = 2_024;
+/// Events of the made-up firm in one commit.
+const DEMO_COMMIT: usize = 5_000;
+
+/// Run the service.
+#[derive(Args, Debug)]
+pub(super) struct Serve {
+    /// The address to listen on.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Fill an empty directory with a made-up firm first.
+    #[arg(long)]
+    demo: bool,
+}
+
+impl Serve {
+    pub(super) fn run(self, context: &Context) -> Result<Outcome, CommandError> {
+        context.refuse_server("serve")?;
+        // The address is taken before the directory, so that a port in use leaves no new directory behind.
+        let listener = std::net::TcpListener::bind(self.listen)
+            .map_err(|error| CommandError::Unusable(format!("cannot listen on {}: {error}", self.listen)))?;
+        listener.set_nonblocking(true)?;
+        let journal = Arc::new(context.open(Access::Create)?);
+        tell(journal.opened());
+        if self.demo {
+            fill(&journal)?;
+        }
+        if let Some(first) = journal.first_token()? {
+            terminal::remark("the administrator's token, shown this once:");
+            terminal::line(&first.secret)?;
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(serve(listener, &journal))?;
+        runtime.shutdown_timeout(GRACE);
+        match Arc::try_unwrap(journal) {
+            Ok(journal) => journal.close()?,
+            Err(_) => tracing::warn!("a request did not end in time; the ledger is left to recover at the next start"),
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+/// Says what opening found and mended.
+fn tell(opened: &Opened) {
+    if let Some(cut) = &opened.cut {
+        tracing::warn!(
+            "a commit that was never acknowledged was torn by a crash: cut off at event {}, {} byte {}",
+            cut.sequence,
+            cut.file.display(),
+            cut.offset
+        );
+    }
+    match &opened.index {
+        IndexOpened::Current => {}
+        IndexOpened::CaughtUp { records } => tracing::info!("the index took in {records} records that it lacked"),
+        IndexOpened::Rebuilt { reason, records } => {
+            if !opened.created {
+                tracing::warn!("the index was rebuilt from {records} records: {reason}");
+            }
+        }
+    }
+    tracing::info!(head = opened.head, clean = opened.clean, "the ledger is open");
+}
+
+async fn serve(listener: std::net::TcpListener, journal: &Arc<Journal>) -> Result<(), CommandError> {
+    let acceptor = NoDelay(TcpAcceptor::from_std(listener)?);
+    for address in acceptor.local_addr() {
+        terminal::remark(format_args!("daybook listens on http://{}", address.0));
+    }
+    poem::Server::new_with_acceptor(acceptor)
+        .run_with_graceful_shutdown(api::routes(journal.clone()), told_to_stop(), Some(GRACE))
+        .await?;
+    Ok(())
+}
+
+/// Ends when the process is interrupted or asked to terminate.
+async fn told_to_stop() {
+    let interrupted = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminated) => {
+                tokio::select! {
+                    _ = interrupted => {}
+                    _ = terminated.recv() => {}
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no signal tells this service to terminate");
+                let _ = interrupted.await;
+            }
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = interrupted.await;
+    tracing::info!("stopping: requests that are under way are finished first");
+}
+
+/// Accepts connections that send what they have at once: an answer is one small write, and waiting to fill a
+/// packet would add tens of milliseconds to it.
+struct NoDelay(TcpAcceptor);
+
+impl Acceptor for NoDelay {
+    type Io = TcpStream;
+
+    fn local_addr(&self) -> Vec<LocalAddr> {
+        self.0.local_addr()
+    }
+
+    async fn accept(&mut self) -> std::io::Result<(TcpStream, LocalAddr, RemoteAddr, poem::http::uri::Scheme)> {
+        let accepted = self.0.accept().await?;
+        accepted.0.set_nodelay(true)?;
+        Ok(accepted)
+    }
+}
+
+/// Fills an empty ledger with the made-up firm.
+fn fill(journal: &Journal) -> Result<(), CommandError> {
+    if journal.ledger().head() > 0 {
+        terminal::remark("the directory holds a ledger already: it is served as it is");
+        return Ok(());
+    }
+    let bar = terminal::Bar::new("making up a firm");
+    let progress = bar.callback();
+    let firm = crate::demo::firm(now().day_in(Zone::NEW_YORK), DEMO_SEED);
+    journal.add_keys(&firm.keys)?;
+    let author = Author { actor: "demo".into(), source: "demo".into(), correlation: None };
+    let drafts: Vec<Draft> = firm
+        .commits
+        .into_iter()
+        .flatten()
+        .map(|record| Draft { key: record.key, ..Draft::new(record.stream, record.occurred_at, record.event) })
+        .collect();
+    let whole = drafts.len() as u64;
+    let mut done = 0;
+    for commit in drafts.chunks(DEMO_COMMIT) {
+        journal.record(&author, commit.to_vec(), Terms::default())?;
+        done += commit.len() as u64;
+        progress(done, whole);
+    }
+    bar.finish();
+    Ok(())
+}

@@ -1,0 +1,189 @@
+//! Bearer tokens: issued, revoked, recognised. A token's secret is shown once; what is kept is its hash.
+
+use super::{Author, Draft, Journal, JournalError, Terms, now};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use daybook_ledger::CommitKey;
+use daybook_schemas::events::{AccessGranted, AccessRevoked, ContentHash, Role};
+use daybook_schemas::{PortfolioId, Timestamp, TokenId, stream};
+use serde_json::{Value, json};
+
+/// What every token begins with, so that one that leaked can be recognised.
+const PREFIX: &str = "daybook_";
+
+/// A token to be issued.
+#[derive(Debug)]
+pub(crate) struct NewToken {
+    /// What its bearer may do.
+    pub(crate) role: Role,
+    /// On whose behalf; the role's name if not said.
+    pub(crate) subject: Option<String>,
+    /// The portfolios it is for.
+    pub(crate) portfolios: Vec<PortfolioId>,
+    /// When it ends.
+    pub(crate) expires: Option<Timestamp>,
+}
+
+/// A token that was issued.
+#[derive(Debug)]
+pub(crate) struct IssuedToken {
+    /// Its id, by which it is revoked.
+    pub(crate) id: TokenId,
+    /// The token itself, shown this once.
+    pub(crate) secret: String,
+}
+
+/// Who calls, as a token says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Principal {
+    /// The token.
+    pub(crate) token: TokenId,
+    /// What its bearer may do.
+    pub(crate) role: Role,
+    /// On whose behalf.
+    pub(crate) subject: Box<str>,
+    /// The portfolios it is for; empty for what the role reaches by itself.
+    pub(crate) portfolios: Vec<PortfolioId>,
+}
+
+/// The hash by which a token is recognised.
+pub(crate) fn secret_hash(secret: &str) -> ContentHash {
+    ContentHash::of(secret.as_bytes())
+}
+
+fn random<const N: usize>() -> Result<[u8; N], JournalError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| JournalError::Internal(format!("no random bytes: {error}")))?;
+    Ok(bytes)
+}
+
+/// Ten random bytes and the present, for a new id.
+pub(crate) fn id_parts() -> Result<(u64, [u8; 10]), JournalError> {
+    Ok((u64::try_from(now().nanos() / 1_000_000).unwrap_or(0), random()?))
+}
+
+impl Journal {
+    /// Issues a token.
+    pub(crate) fn issue_token(
+        &self,
+        author: &Author,
+        new: NewToken,
+        commit_key: Option<CommitKey>,
+    ) -> Result<IssuedToken, JournalError> {
+        if !matches!(new.role, Role::Administrator | Role::Auditor | Role::Service) {
+            return Err(JournalError::field(
+                "role",
+                format!("a token's role is administrator, auditor or service, not {}", new.role),
+            ));
+        }
+        if new.role == Role::Service && new.portfolios.is_empty() {
+            return Err(JournalError::field("portfolio", "a service's token names the portfolios it appends to"));
+        }
+        if new.role != Role::Service && !new.portfolios.is_empty() {
+            return Err(JournalError::field("portfolio", format!("an {} reaches every portfolio: name none", new.role)));
+        }
+        if new.expires.is_some_and(|expires| expires <= now()) {
+            return Err(JournalError::field("expires", "a token cannot end in the past"));
+        }
+        let subject = new.subject.unwrap_or_else(|| new.role.to_string());
+        let subject = subject.trim();
+        if subject.is_empty() || subject.len() > 200 {
+            return Err(JournalError::field("subject", "a subject has 1 to 200 bytes"));
+        }
+        {
+            let library = self.library()?;
+            if let Some(unknown) = new.portfolios.iter().find(|id| library.directory.get(**id).is_none()) {
+                return Err(JournalError::field("portfolio", format!("there is no portfolio {unknown}")));
+            }
+        }
+        let (milliseconds, bytes) = id_parts()?;
+        let id = TokenId::new(milliseconds, bytes);
+        let secret = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random::<32>()?));
+        let granted = AccessGranted {
+            token: id,
+            role: new.role,
+            subject: subject.into(),
+            portfolios: new.portfolios,
+            expires: new.expires,
+            secret_hash: secret_hash(&secret),
+            percentages_only: false,
+        };
+        let draft = Draft::new(stream::ACCESS.to_owned(), now(), granted);
+        let recorded = self.record(author, vec![draft], Terms { commit_key, ..Terms::default() })?;
+        if recorded.already {
+            return Err(JournalError::Conflict {
+                detail: "this Idempotency-Key issued a token before, and a token is shown once: revoke that one and use a new key"
+                    .to_owned(),
+                sequence: recorded.sequences.first().copied(),
+            });
+        }
+        Ok(IssuedToken { id, secret })
+    }
+
+    /// Revokes a token. Revoking one that is revoked changes nothing.
+    pub(crate) fn revoke_token(&self, author: &Author, id: TokenId, reason: Option<String>) -> Result<(), JournalError> {
+        let known = self.library()?.access.get(id).map(|grant| grant.revoked.is_some());
+        match known {
+            None => return Err(JournalError::not_found("token", id)),
+            Some(true) => return Ok(()),
+            Some(false) => {}
+        }
+        let mut draft = Draft::new(
+            stream::ACCESS.to_owned(),
+            now(),
+            AccessRevoked { token: id, reason: reason.map(Into::into) },
+        );
+        draft.key = Some(format!("revocation:{id}"));
+        draft.content_hash = Some(ContentHash::of(id.as_bytes()).0);
+        self.record(author, vec![draft], Terms::default())?;
+        Ok(())
+    }
+
+    /// Who bears a token, if it is one that was issued, is not revoked and has not ended.
+    pub(crate) fn authenticate(&self, secret: &str) -> Result<Option<Principal>, JournalError> {
+        let hash = secret_hash(secret);
+        let library = self.library()?;
+        let grant = library.access.by_secret(&hash).filter(|grant| grant.is_valid_at(now()));
+        Ok(grant.map(|grant| Principal {
+            token: grant.granted.token,
+            role: grant.granted.role.clone(),
+            subject: grant.granted.subject.clone(),
+            portfolios: grant.granted.portfolios.clone(),
+        }))
+    }
+
+    /// The tokens, as they are listed.
+    pub(crate) fn token_list(&self) -> Result<Vec<Value>, JournalError> {
+        let now = now();
+        let library = self.library()?;
+        Ok(library
+            .access
+            .list()
+            .map(|grant| {
+                let state = match (grant.revoked, grant.is_valid_at(now)) {
+                    (Some(_), _) => "revoked",
+                    (None, true) => "valid",
+                    (None, false) => "expired",
+                };
+                json!({
+                    "id": grant.granted.token,
+                    "role": grant.granted.role,
+                    "subject": grant.granted.subject,
+                    "portfolios": grant.granted.portfolios,
+                    "issued_at": grant.granted_at,
+                    "expires": grant.granted.expires,
+                    "state": state,
+                })
+            })
+            .collect())
+    }
+
+    /// Issues the first administrator's token to a ledger that never had one.
+    pub(crate) fn first_token(&self) -> Result<Option<IssuedToken>, JournalError> {
+        if self.library()?.access.list().next().is_some() {
+            return Ok(None);
+        }
+        let new = NewToken { role: Role::Administrator, subject: None, portfolios: Vec::new(), expires: None };
+        self.issue_token(&Author::operator(), new, None).map(Some)
+    }
+}

@@ -1,0 +1,437 @@
+//! Importing files: each row is recorded once, however often its file comes, and an import can be taken back whole.
+
+use super::{Author, Draft, Invalid, Journal, JournalError, Terms, now};
+use crate::importers::{self, Format, InstrumentFacts, Parsed, PriceOptions, Role};
+use daybook_ledger::CommitKey;
+use daybook_projections::{Directory, ImportState, Instruments, Library, PriceSource, Resolution};
+use daybook_schemas::events::{ContentHash, FileImported, IdentifierScheme, ImportReverted};
+use daybook_schemas::{
+    AccountId, Currency, Day, Event, ImportId, InstrumentId, KeyId, KeyRing, PortfolioId, Ratio, Sealed, stream,
+};
+use std::collections::BTreeMap;
+use std::sync::PoisonError;
+
+/// Records in one commit of a large import.
+const COMMIT_RECORDS: usize = 10_000;
+
+/// A file to be imported.
+pub(crate) struct ImportRequest<'a> {
+    /// Its format.
+    pub(crate) format: Format,
+    /// Its name, for messages.
+    pub(crate) file_name: &'a str,
+    /// Its bytes.
+    pub(crate) bytes: &'a [u8],
+    /// The portfolio it goes into; none for prices.
+    pub(crate) portfolio: Option<PortfolioId>,
+    /// How prices are read.
+    pub(crate) prices: PriceOptions,
+    /// Only say what would happen.
+    pub(crate) dry_run: bool,
+}
+
+/// What an import did, or would do.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ImportReport {
+    /// The import that holds the rows; none if there is nothing to hold.
+    pub(crate) import: Option<ImportId>,
+    /// Rows of data in the file.
+    pub(crate) rows: u64,
+    /// New events by type, those of reference data and quarantine among them.
+    pub(crate) events: BTreeMap<&'static str, u64>,
+    /// Rows that the ledger held already.
+    pub(crate) known: u64,
+    /// Rows newly kept aside, with line and reason.
+    pub(crate) quarantined: Vec<(u64, String)>,
+    /// What the reader should know.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Where a row stands in the ledger.
+pub(super) enum Placement {
+    /// It is not there; this is its revision.
+    New(u32),
+    /// It is there, under this revision and sequence.
+    Known(u32, u64),
+    /// The import that is under way recorded it before it was interrupted.
+    Own(u32),
+    /// Another content is there under its id.
+    Conflict(u32, u64),
+}
+
+impl Placement {
+    /// The record key.
+    pub(super) fn key(&self, identity: &str) -> String {
+        let (Self::New(revision) | Self::Known(revision, _) | Self::Own(revision) | Self::Conflict(revision, _)) = self;
+        format!("{identity}#{revision}")
+    }
+}
+
+/// What importers may ask: a copy of the registry, so that a long file holds nobody up.
+pub(crate) struct ImportContext {
+    instruments: Instruments,
+    directory: Directory,
+    splits: BTreeMap<InstrumentId, Vec<(Day, Ratio)>>,
+    keys: KeyRing,
+}
+
+impl importers::Context for ImportContext {
+    fn resolve(
+        &self,
+        scheme: &IdentifierScheme,
+        value: &str,
+        day: Option<Day>,
+        currency: Option<Currency>,
+        venue: Option<&str>,
+    ) -> Resolution {
+        self.instruments.resolve(scheme, value, day, currency, venue)
+    }
+
+    fn instrument(&self, id: InstrumentId) -> Option<InstrumentFacts> {
+        self.instruments.get(id).map(|instrument| InstrumentFacts {
+            class: instrument.class.clone(),
+            currency: instrument.currency,
+            multiplier: instrument.contract.as_ref().map(|contract| contract.multiplier),
+            provisional: instrument.provisional,
+            isin: instrument
+                .identifiers
+                .iter()
+                .find(|identifier| identifier.scheme == IdentifierScheme::Isin)
+                .map(|identifier| identifier.value.clone()),
+        })
+    }
+
+    fn provisional_count(&self, symbol: &str) -> u32 {
+        self.instruments.provisional_count(symbol)
+    }
+
+    fn account(&self, portfolio: PortfolioId, label: &str) -> Option<AccountId> {
+        let portfolio = self.directory.get(portfolio)?;
+        let hash = self.keys.keyed_hash(portfolio.name.key(), label).ok()?;
+        let id = AccountId::from_bytes(*hash.first_chunk()?);
+        portfolio.accounts.contains_key(&id).then_some(id)
+    }
+
+    fn announced_splits(&self, id: InstrumentId) -> Vec<(Day, Ratio)> {
+        self.splits.get(&id).cloned().unwrap_or_default()
+    }
+
+    fn keys(&self) -> &KeyRing {
+        &self.keys
+    }
+}
+
+fn announced_splits(library: &Library) -> BTreeMap<InstrumentId, Vec<(Day, Ratio)>> {
+    let of = |id| library.prices.announced_splits(id, library.applied());
+    library
+        .instruments
+        .list()
+        .map(|instrument| (instrument.id, of(instrument.id)))
+        .filter(|(_, splits)| !splits.is_empty())
+        .map(|(id, splits)| (id, splits.into_iter().map(|split| (split.effective, split.ratio)).collect()))
+        .collect()
+}
+
+impl Journal {
+    pub(super) fn import_context(&self) -> Result<ImportContext, JournalError> {
+        let keys = self.keys().clone();
+        let library = self.library()?;
+        Ok(ImportContext {
+            instruments: library.instruments.clone(),
+            directory: library.directory.clone(),
+            splits: announced_splits(&library),
+            keys,
+        })
+    }
+
+    /// Where a row stands: the first revision that no reverted import holds. A price with another content is
+    /// restated under a further revision; anything else is a conflict.
+    pub(super) fn placement(
+        &self,
+        identity: &str,
+        content: &[u8; 32],
+        own: Option<ImportId>,
+        restated: bool,
+    ) -> Result<Placement, JournalError> {
+        let mut revision = 0;
+        loop {
+            let Some(sequence) = self.ledger().find_key(&format!("{identity}#{revision}"))? else {
+                return Ok(Placement::New(revision));
+            };
+            let record = self.event(sequence)?;
+            let import = record.import.map(ImportId::from_bytes);
+            if import.is_some() && import == own {
+                return Ok(Placement::Own(revision));
+            }
+            let gone = import.is_some_and(|import| {
+                let library = self.library.read().unwrap_or_else(PoisonError::into_inner);
+                !library.imports.visible(import, library.applied())
+            });
+            if !gone {
+                if record.content_hash == *content {
+                    return Ok(Placement::Known(revision, sequence));
+                }
+                if !restated {
+                    return Ok(Placement::Conflict(revision, sequence));
+                }
+            }
+            revision += 1;
+        }
+    }
+
+    /// Imports a file, or says what importing it would do.
+    pub(crate) fn import(
+        &self,
+        author: &Author,
+        request: &ImportRequest<'_>,
+        commit_key: Option<CommitKey>,
+        progress: &dyn Fn(u64, u64),
+    ) -> Result<ImportReport, JournalError> {
+        let _one_at_a_time = self.importing.lock().unwrap_or_else(PoisonError::into_inner);
+        let context = self.import_context()?;
+        let parsed = self.parse(request, &context, progress)?;
+        let file_hash = ContentHash::of(request.bytes);
+        let id = self.import_id(request, file_hash)?;
+        if !request.dry_run {
+            self.revert_interrupted(author, id)?;
+        }
+        self.append_import(author, request, parsed, id, file_hash, commit_key)
+    }
+
+    fn parse(
+        &self,
+        request: &ImportRequest<'_>,
+        context: &ImportContext,
+        progress: &dyn Fn(u64, u64),
+    ) -> Result<Parsed, JournalError> {
+        let whole = request.bytes.len() as u64;
+        let progress = &mut |read: u64| progress(read, whole);
+        let parsed = match request.portfolio {
+            None => importers::read_prices(request.file_name, request.bytes, &request.prices, context, progress),
+            Some(portfolio) => {
+                let facts = self.portfolio_facts(portfolio)?;
+                importers::read(request.format, request.file_name, request.bytes, &facts, context, progress)
+            }
+        };
+        parsed.map_err(|faults| {
+            JournalError::Invalid(
+                faults
+                    .into_iter()
+                    .map(|fault| Invalid {
+                        file: Some(fault.file),
+                        line: fault.line,
+                        field: fault.column,
+                        detail: fault.text,
+                    })
+                    .collect(),
+            )
+        })
+    }
+
+    /// The id that this import of this file has: the same again after an interruption, another after a reversion.
+    fn import_id(&self, request: &ImportRequest<'_>, file_hash: ContentHash) -> Result<ImportId, JournalError> {
+        let library = self.library()?;
+        let portfolio = request.portfolio.map_or([0; 16], |id| *id.as_bytes());
+        let options = format!("{:?}", request.prices);
+        for attempt in 0u32.. {
+            let id = ImportId::derive(&[
+                &portfolio,
+                request.format.name().as_bytes(),
+                &request.format.importer_version().to_le_bytes(),
+                options.as_bytes(),
+                &file_hash.0,
+                &attempt.to_le_bytes(),
+            ]);
+            let state = library.imports.get(id).map(|import| import.state(library.applied()));
+            if matches!(state, None | Some(ImportState::Pending)) {
+                return Ok(id);
+            }
+        }
+        Err(JournalError::Internal("no import id is left".to_owned()))
+    }
+
+    /// Takes back what other imports left behind when they were interrupted: it was never visible, and its rows
+    /// must be free to come again.
+    fn revert_interrupted(&self, author: &Author, own: ImportId) -> Result<(), JournalError> {
+        let interrupted: Vec<ImportId> =
+            self.library()?.imports.interrupted().map(|import| import.id).filter(|id| *id != own).collect();
+        for id in interrupted {
+            tracing::warn!(import = %id, "taking back an import that was interrupted");
+            let reverted = ImportReverted { import: id, reason: Some("interrupted".into()) };
+            self.record(author, vec![Draft::new(stream::import(id), now(), reverted)], Terms::default())?;
+        }
+        self.library()?;
+        Ok(())
+    }
+
+    fn append_import(
+        &self,
+        author: &Author,
+        request: &ImportRequest<'_>,
+        parsed: Parsed,
+        id: ImportId,
+        file_hash: ContentHash,
+        commit_key: Option<CommitKey>,
+    ) -> Result<ImportReport, JournalError> {
+        let mut report = ImportReport {
+            rows: parsed.rows,
+            warnings: parsed.warnings.iter().map(ToString::to_string).collect(),
+            ..ImportReport::default()
+        };
+        let mut drafts: Vec<Draft> = Vec::new();
+        let mut conflicts = Vec::new();
+        let (mut entries, mut revision_max, mut holder) = (0u64, 0, None);
+        for draft in parsed.drafts {
+            let (mut event, mut key) = (draft.event, None);
+            if let Some(identity) = &draft.identity {
+                let placement =
+                    self.placement(identity, &draft.content_hash, Some(id), draft.role == Role::Price)?;
+                match placement {
+                    Placement::Known(_, sequence) => {
+                        if draft.role != Role::Reference {
+                            report.known += 1;
+                            holder = holder.or(self.event(sequence)?.import.map(ImportId::from_bytes));
+                        }
+                        continue;
+                    }
+                    Placement::Conflict(_, sequence) if draft.role != Role::Reference => {
+                        conflicts.push(Invalid {
+                            file: Some(request.file_name.to_owned()),
+                            line: Some(draft.line),
+                            field: Some("id".to_owned()),
+                            detail: format!(
+                                "the ledger holds another content under this id, as event {sequence}: correct the row, or reverse that event and give this one a new id"
+                            ),
+                        });
+                        continue;
+                    }
+                    // Reference data that is known otherwise stands; a row says nothing new of it.
+                    Placement::Conflict(..) => continue,
+                    Placement::New(revision) | Placement::Own(revision) => {
+                        revision_max = revision_max.max(revision);
+                        restate(&mut event, revision);
+                    }
+                }
+                key = Some(placement.key(identity));
+            }
+            *report.events.entry(event.event_type().name()).or_insert(0) += 1;
+            if let Event::RecordQuarantined(quarantined) = &event {
+                report.quarantined.push((draft.line, quarantined.detail.to_string()));
+            }
+            entries += u64::from(matches!(draft.role, Role::Entry | Role::Price));
+            let visible_at_once = draft.role == Role::Reference;
+            drafts.push(Draft {
+                stream: if draft.role == Role::Quarantine { stream::import(id) } else { draft.stream },
+                occurred_at: draft.occurred_at,
+                event,
+                content_hash: key.is_some().then_some(draft.content_hash),
+                key,
+                import: (!visible_at_once).then_some(id),
+            });
+        }
+        if !conflicts.is_empty() {
+            return Err(JournalError::Invalid(conflicts));
+        }
+        if drafts.iter().all(|draft| draft.import.is_none()) {
+            report.import = holder;
+            report.events.clear();
+            return Ok(report);
+        }
+        report.import = Some(id);
+        if request.dry_run {
+            return Ok(report);
+        }
+        let file_name = match request.portfolio {
+            Some(portfolio) => {
+                let key = self.portfolio_facts(portfolio)?.key;
+                seal_name(&self.keys(), key, request.file_name)
+            }
+            None => None,
+        };
+        let imported = FileImported {
+            import: id,
+            format: request.format.name().into(),
+            importer_version: request.format.importer_version(),
+            file_name,
+            file_hash,
+            file_bytes: request.bytes.len() as u64,
+            portfolio: request.portfolio,
+            rows: report.rows,
+            events: entries,
+            known: report.known,
+            quarantined: report.quarantined.len() as u64,
+            warnings: report.warnings.iter().take(100).map(|text| shorten(text).into()).collect(),
+            revision: revision_max,
+        };
+        let mut last = Draft::new(stream::import(id), now(), imported);
+        last.import = Some(id);
+        last.key = Some(format!("import:{id}"));
+        drafts.push(last);
+        let author = author.through(request.format.name());
+        let mut rest = drafts;
+        while rest.len() > COMMIT_RECORDS {
+            let later = rest.split_off(COMMIT_RECORDS);
+            self.record(&author, rest, Terms::default())?;
+            rest = later;
+        }
+        self.record(&author, rest, Terms { commit_key, ..Terms::default() })?;
+        Ok(report)
+    }
+
+    /// Declares that nothing an import brought ever happened.
+    pub(crate) fn revert_import(
+        &self,
+        author: &Author,
+        id: ImportId,
+        reason: Option<&str>,
+        commit_key: Option<CommitKey>,
+    ) -> Result<u64, JournalError> {
+        let _one_at_a_time = self.importing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(key) = &commit_key
+            && let Some(earlier) = self.ledger().find_commit(&key.key)?
+            && earlier.1 == key.content_hash
+        {
+            return Ok(earlier.0.sequences.first().copied().unwrap_or(0));
+        }
+        let state = {
+            let library = self.library()?;
+            library.imports.get(id).map(|import| import.state(library.applied()))
+        };
+        match state {
+            None => return Err(JournalError::not_found("import", id)),
+            Some(ImportState::Reverted) => {
+                return Err(JournalError::Conflict {
+                    detail: format!("import {id} is reverted already"),
+                    sequence: None,
+                });
+            }
+            Some(ImportState::Pending | ImportState::Visible) => {}
+        }
+        let mut draft = Draft::new(
+            stream::import(id),
+            now(),
+            ImportReverted { import: id, reason: reason.map(Into::into) },
+        );
+        draft.key = Some(format!("reversion:{id}"));
+        let recorded = self.record(author, vec![draft], Terms { commit_key, ..Terms::default() })?;
+        Ok(recorded.sequences.first().copied().unwrap_or(0))
+    }
+}
+
+/// A price that is stated again says that it is.
+fn restate(event: &mut Event, revision: u32) {
+    match event {
+        Event::BarClosed(bar) => bar.revision = revision,
+        Event::FxRateObserved(rate) => rate.revision = revision,
+        Event::CorporateActionAnnounced(action) => action.revision = revision,
+        _ => {}
+    }
+}
+
+fn seal_name(keys: &KeyRing, key: KeyId, name: &str) -> Option<Sealed<String>> {
+    Sealed::seal(keys, key, &shorten(name)).ok()
+}
+
+fn shorten(text: &str) -> String {
+    text.chars().take(300).collect()
+}

@@ -1,0 +1,229 @@
+//! The journal: the open ledger, its keys, and its projections kept current. Commands and routes both stand on it.
+//!
+//! Every call blocks; async code calls it from a blocking thread. A read first brings the library up to the durable
+//! head, so that whoever wrote something reads it back; the sequence it reached is the one that its answer reflects.
+
+mod access;
+mod entry;
+mod error;
+mod imports;
+mod keys;
+mod market;
+mod portfolios;
+mod rebuild;
+mod shelf;
+mod views;
+
+pub(crate) use access::{IssuedToken, NewToken, Principal, secret_hash};
+pub(crate) use entry::{Author, Draft, decode, meta, to_json, type_name};
+pub(crate) use error::{Invalid, JournalError};
+pub(crate) use imports::{ImportReport, ImportRequest};
+pub(crate) use portfolios::{NewPortfolio, Transacted};
+pub(crate) use rebuild::{Checked, Rebuilt};
+pub(crate) use views::{Moment, PortfolioView};
+
+use daybook_ledger::{
+    Append, CommitKey, Expected, Ledger, OnKnown, OpenError, Opened, Options, Record,
+};
+use daybook_projections::Library;
+use daybook_schemas::Timestamp;
+use keys::KeyFile;
+use shelf::Shelf;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+
+/// What the journal is opened for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Access {
+    /// To read; nothing on disk changes.
+    Read,
+    /// To read and write an existing ledger.
+    Write,
+    /// To read and write, making the ledger if the directory holds none.
+    Create,
+}
+
+/// How the journal is opened.
+pub(crate) struct Opening {
+    /// What for.
+    pub(crate) access: Access,
+    /// Told how far recovery and rebuilding have come.
+    pub(crate) progress: Option<Arc<dyn Fn(u64, u64) + Send + Sync>>,
+}
+
+impl Default for Opening {
+    fn default() -> Self {
+        Self { access: Access::Write, progress: None }
+    }
+}
+
+/// The open ledger with all that is known of it.
+pub(crate) struct Journal {
+    ledger: Ledger,
+    keys: KeyFile,
+    library: RwLock<Library>,
+    shelf: Shelf,
+    importing: Mutex<()>,
+    writable: bool,
+    opened: Opened,
+}
+
+/// How records are appended.
+#[derive(Default)]
+pub(crate) struct Terms {
+    /// The commit's own key: scope and `Idempotency-Key`, with the hash of what was asked for.
+    pub(crate) commit_key: Option<CommitKey>,
+    /// What streams must look like.
+    pub(crate) expected: Vec<(Arc<str>, Expected)>,
+}
+
+/// What became of an append.
+#[derive(Clone, Debug)]
+pub(crate) struct Recorded {
+    /// One for each draft; the original's for what was recorded before.
+    pub(crate) sequences: Vec<u64>,
+    /// Whether all of it was recorded before.
+    pub(crate) already: bool,
+}
+
+impl JournalError {
+    /// Whether another process holds the directory.
+    pub(crate) const fn is_held(&self) -> bool {
+        matches!(self, Self::Open(OpenError::Held { .. }))
+    }
+}
+
+/// The present, by the machine's clock.
+pub(crate) fn now() -> Timestamp {
+    Timestamp::from_nanos(chrono::Utc::now().timestamp_nanos_opt().unwrap_or(i64::MAX))
+}
+
+/// The size of new segments, where `DAYBOOK_SEGMENT_BYTES` says one: small ones suit small disks and ledgers that are
+/// made to be thrown away.
+fn segment_bytes() -> Result<Option<u64>, JournalError> {
+    let Some(text) = std::env::var_os("DAYBOOK_SEGMENT_BYTES") else { return Ok(None) };
+    let bytes = text.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| {
+        JournalError::field("DAYBOOK_SEGMENT_BYTES", format!("`{}` is not a number of bytes", text.display()))
+    })?;
+    Ok(Some(bytes))
+}
+
+impl Journal {
+    /// Opens the ledger in a directory, recovering what a crash left and rebuilding what is derived.
+    pub(crate) fn open(directory: &Path, opening: Opening) -> Result<Self, JournalError> {
+        let writable = opening.access != Access::Read;
+        let mut options = Options { create: opening.access == Access::Create, read_only: !writable, ..Options::default() };
+        if let Some(progress) = opening.progress.clone() {
+            options.progress = Some(Arc::new(move |step| progress(step.done, step.total)));
+        }
+        if let Some(bytes) = segment_bytes()? {
+            options.segment_bytes = bytes;
+        }
+        let (ledger, opened) = Ledger::open(directory, options)?;
+        let keys = std::env::var_os("DAYBOOK_KEYS").map_or_else(|| directory.join(keys::FILE_NAME), PathBuf::from);
+        let keys = KeyFile::open(keys, writable)?;
+        let journal = Self {
+            ledger,
+            keys,
+            library: RwLock::new(Library::new()),
+            shelf: Shelf::default(),
+            importing: Mutex::new(()),
+            writable,
+            opened,
+        };
+        journal.catch_up(opening.progress.as_deref())?;
+        Ok(journal)
+    }
+
+    /// Writes down what a next opening can start from, and closes the ledger.
+    pub(crate) fn close(self) -> Result<(), JournalError> {
+        self.keep_snapshots();
+        self.ledger.close().map_err(JournalError::from)
+    }
+
+    /// What opening found and mended.
+    pub(crate) const fn opened(&self) -> &Opened {
+        &self.opened
+    }
+
+    /// The log itself.
+    pub(crate) const fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The keys as they are now.
+    pub(crate) fn keys(&self) -> RwLockReadGuard<'_, daybook_schemas::KeyRing> {
+        self.keys.ring()
+    }
+
+    /// Adds keys that do not exist yet.
+    pub(crate) fn add_keys(&self, keys: &[(daybook_schemas::KeyId, [u8; 64])]) -> Result<(), JournalError> {
+        self.keys.insert(keys)
+    }
+
+    /// What is known across portfolios, up to the durable head.
+    pub(crate) fn library(&self) -> Result<RwLockReadGuard<'_, Library>, JournalError> {
+        self.catch_up(None)?;
+        Ok(self.library.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn catch_up(&self, progress: Option<&(dyn Fn(u64, u64) + Send + Sync)>) -> Result<(), JournalError> {
+        let head = self.ledger.head();
+        if self.library.read().unwrap_or_else(PoisonError::into_inner).applied() >= head {
+            return Ok(());
+        }
+        let mut library = self.library.write().unwrap_or_else(PoisonError::into_inner);
+        let from = library.applied() + 1;
+        let mut fault = None;
+        self.ledger.scan(from, head, &mut |record| {
+            let applied = decode(record).map(|event| library.apply(&meta(record), record.stream, &event));
+            if let Some(progress) = progress
+                && record.sequence % 4096 == 0
+            {
+                progress(record.sequence, head);
+            }
+            match applied {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    fault = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        })?;
+        fault.map_or(Ok(()), Err)
+    }
+
+    /// Appends events in one commit, durable when this returns. Records that are known already by key and content
+    /// are not appended again.
+    pub(crate) fn record(&self, author: &Author, drafts: Vec<Draft>, terms: Terms) -> Result<Recorded, JournalError> {
+        let records = drafts.into_iter().map(|draft| draft.into_record(author)).collect::<Result<Vec<_>, _>>()?;
+        let appended = self.ledger.append(Append {
+            records,
+            expected: terms.expected,
+            cursors: Vec::new(),
+            commit_key: terms.commit_key,
+            on_known: OnKnown::AppendMissing,
+        })?;
+        Ok(Recorded { sequences: appended.sequences, already: appended.already })
+    }
+
+    /// The record of a sequence.
+    pub(crate) fn event(&self, sequence: u64) -> Result<Record, JournalError> {
+        self.ledger.get(sequence)?.ok_or_else(|| JournalError::not_found("event", sequence))
+    }
+
+    /// The last sequence that was recorded by an instant; 0 if none was.
+    pub(crate) fn sequence_at(&self, instant: Timestamp) -> Result<u64, JournalError> {
+        let (mut known, mut after) = (0, self.ledger.head() + 1);
+        while after - known > 1 {
+            let middle = known + (after - known) / 2;
+            if self.event(middle)?.recorded_at <= instant.nanos() {
+                known = middle;
+            } else {
+                after = middle;
+            }
+        }
+        Ok(known)
+    }
+}

@@ -1,0 +1,238 @@
+//! Writing to portfolios: opening them, recording what a person states, and taking back what never happened.
+
+use super::access::id_parts;
+use super::{Author, Draft, Invalid, Journal, JournalError, Terms, decode, now};
+use crate::importers::{self, Place, PortfolioFacts, TransactionFields};
+use daybook_ledger::{CommitKey, Expected};
+use daybook_schemas::events::{
+    Calendar, ContentHash, EventReversed, LotMethod, PortfolioOpened, QuarantineResolution, QuarantineResolved,
+};
+use daybook_schemas::{Currency, Event, KeyId, PortfolioId, Sealed, Zone, stream};
+
+/// A portfolio to be opened.
+#[derive(Debug, Clone)]
+pub(crate) struct NewPortfolio {
+    /// Its name.
+    pub(crate) name: String,
+    /// The currency its figures are stated in.
+    pub(crate) currency: Currency,
+    /// How disposals relieve lots.
+    pub(crate) lots: LotMethod,
+    /// The zone that bounds its days.
+    pub(crate) zone: Zone,
+    /// The days of its series.
+    pub(crate) calendar: Calendar,
+}
+
+/// What became of a transaction.
+#[derive(Debug, Clone)]
+pub(crate) struct Transacted {
+    /// The sequence of its event.
+    pub(crate) sequence: u64,
+    /// Whether it was recorded before.
+    pub(crate) already: bool,
+    /// What the writer should know.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Journal {
+    /// Opens a portfolio.
+    pub(crate) fn open_portfolio(
+        &self,
+        author: &Author,
+        new: &NewPortfolio,
+        commit_key: Option<CommitKey>,
+    ) -> Result<PortfolioId, JournalError> {
+        let name = new.name.trim();
+        if name.is_empty() || name.len() > 200 || name.chars().any(char::is_control) {
+            return Err(JournalError::field("name", "a name has 1 to 200 bytes and no line breaks"));
+        }
+        if new.lots != LotMethod::Fifo {
+            return Err(JournalError::field("lots", format!("`{}` cannot be computed yet: use fifo", new.lots)));
+        }
+        // The same request sent again must not draw a second key, so its id is looked up before anything is made.
+        if let Some(key) = &commit_key
+            && let Some(earlier) = self.ledger().find_commit(&key.key)?
+            && earlier.1 == key.content_hash
+        {
+            return self.opened_portfolio(earlier.0.sequences.first().copied().unwrap_or(0));
+        }
+        let (milliseconds, bytes) = id_parts()?;
+        let id = PortfolioId::new(milliseconds, bytes);
+        let key = KeyId::Portfolio(id);
+        self.keys.ensure(key)?;
+        let sealed = Sealed::seal(&self.keys(), key, &name.to_owned())
+            .map_err(|error| JournalError::Internal(error.to_string()))?;
+        let opened = PortfolioOpened {
+            portfolio: id,
+            name: sealed,
+            base_currency: new.currency,
+            zone: new.zone,
+            lot_method: new.lots.clone(),
+            calendar: new.calendar.clone(),
+        };
+        let name = stream::portfolio(id);
+        let expected = vec![(name.as_str().into(), Expected::NoStream)];
+        let recorded = self.record(author, vec![Draft::new(name, now(), opened)], Terms { commit_key, expected })?;
+        self.opened_portfolio(recorded.sequences.first().copied().unwrap_or(0))
+    }
+
+    fn opened_portfolio(&self, sequence: u64) -> Result<PortfolioId, JournalError> {
+        match decode(&self.event(sequence)?.view())? {
+            Event::PortfolioOpened(opened) => Ok(opened.portfolio),
+            _ => Err(JournalError::Conflict {
+                detail: "this Idempotency-Key was used for another request: use a new key".to_owned(),
+                sequence: Some(sequence),
+            }),
+        }
+    }
+
+    /// What importers need to know of a portfolio.
+    pub(crate) fn portfolio_facts(&self, id: PortfolioId) -> Result<PortfolioFacts, JournalError> {
+        let library = self.library()?;
+        let portfolio = library.directory.get(id).ok_or_else(|| JournalError::not_found("portfolio", id))?;
+        Ok(PortfolioFacts {
+            id,
+            base_currency: portfolio.base_currency,
+            zone: portfolio.zone,
+            key: portfolio.name.key(),
+        })
+    }
+
+    /// Records a transaction that a person or a program states, by the generic CSV's rules.
+    pub(crate) fn transact(
+        &self,
+        author: &Author,
+        portfolio: PortfolioId,
+        fields: &TransactionFields,
+        commit_key: Option<CommitKey>,
+    ) -> Result<Transacted, JournalError> {
+        let facts = self.portfolio_facts(portfolio)?;
+        let context = self.import_context()?;
+        let parsed = importers::transaction(fields, &facts, &context, Place::default()).map_err(|faults| {
+            JournalError::Invalid(
+                faults
+                    .into_iter()
+                    .map(|fault| Invalid { file: None, line: None, field: Some(fault.field.to_owned()), detail: fault.text })
+                    .collect(),
+            )
+        })?;
+        let warnings = parsed.warnings.iter().map(ToString::to_string).collect();
+        let entry = parsed
+            .drafts
+            .iter()
+            .position(|draft| draft.role == importers::Role::Entry)
+            .ok_or_else(|| JournalError::Internal("a transaction without an entry".to_owned()))?;
+        let mut drafts = Vec::with_capacity(parsed.drafts.len());
+        for draft in parsed.drafts {
+            // Without an id of its own, equal transactions are two, and the Idempotency-Key tells a repetition.
+            let keyed = draft.identity.is_some();
+            let key = if keyed { self.place(draft.identity.as_deref(), &draft.content_hash)? } else { None };
+            drafts.push(Draft {
+                stream: draft.stream,
+                occurred_at: draft.occurred_at,
+                event: draft.event,
+                content_hash: key.as_ref().map(|_| draft.content_hash),
+                key,
+                import: None,
+            });
+        }
+        let recorded = self.record(author, drafts, Terms { commit_key, ..Terms::default() })?;
+        let sequence = recorded
+            .sequences
+            .get(entry)
+            .or(recorded.sequences.last())
+            .copied()
+            .ok_or_else(|| JournalError::Internal("an append without a sequence".to_owned()))?;
+        Ok(Transacted { sequence, already: recorded.already, warnings })
+    }
+
+    /// The key under which a source's row is recorded now: that of the first revision that no reverted import holds.
+    fn place(&self, identity: Option<&str>, content: &[u8; 32]) -> Result<Option<String>, JournalError> {
+        let Some(identity) = identity else { return Ok(None) };
+        Ok(Some(self.placement(identity, content, None, false)?.key(identity)))
+    }
+
+    /// Declares that an event never happened.
+    pub(crate) fn reverse(
+        &self,
+        author: &Author,
+        target: u64,
+        reason: &str,
+        commit_key: Option<CommitKey>,
+    ) -> Result<u64, JournalError> {
+        let reason = reason.trim();
+        if reason.is_empty() || reason.len() > 1_000 {
+            return Err(JournalError::field("reason", "a reversal says why, in 1 to 1,000 bytes"));
+        }
+        if let Some(key) = &commit_key
+            && let Some(earlier) = self.ledger().find_commit(&key.key)?
+            && earlier.1 == key.content_hash
+        {
+            return Ok(earlier.0.sequences.first().copied().unwrap_or(0));
+        }
+        let record = self.event(target)?;
+        let event = decode(&record.view())?;
+        if event.entry().is_none() {
+            return Err(JournalError::Invalid(vec![Invalid {
+                file: None,
+                line: None,
+                field: None,
+                detail: format!(
+                    "event {target} is {}, which is not an entry of an account: only entries can be reversed",
+                    event.event_type().name()
+                ),
+            }]));
+        }
+        if let Some(import) = record.import {
+            let import = daybook_schemas::ImportId::from_bytes(import);
+            let library = self.library()?;
+            if !library.imports.visible(import, library.applied()) {
+                return Err(JournalError::Conflict {
+                    detail: format!("event {target} is taken back already, with the whole import {import}"),
+                    sequence: None,
+                });
+            }
+        }
+        let mut draft = Draft::new(
+            record.stream.to_string(),
+            now(),
+            EventReversed { target, reason: reason.into(), replaced_by: None },
+        );
+        draft.key = Some(format!("reversal:{target}"));
+        draft.content_hash = Some(ContentHash::of(&target.to_le_bytes()).0);
+        let recorded = self.record(author, vec![draft], Terms { commit_key, ..Terms::default() })?;
+        let sequence = recorded.sequences.first().copied().unwrap_or(0);
+        if recorded.already {
+            return Err(JournalError::Conflict {
+                detail: format!("event {target} is reversed already, by event {sequence}"),
+                sequence: Some(sequence),
+            });
+        }
+        Ok(sequence)
+    }
+
+    /// Says how a quarantined record was dealt with.
+    pub(crate) fn resolve_quarantined(
+        &self,
+        author: &Author,
+        target: u64,
+        resolution: QuarantineResolution,
+        note: Option<&str>,
+        commit_key: Option<CommitKey>,
+    ) -> Result<u64, JournalError> {
+        let record = self.event(target)?;
+        let Event::RecordQuarantined(quarantined) = decode(&record.view())? else {
+            return Err(JournalError::not_found("quarantined record", target));
+        };
+        let note = note
+            .map(|note| Sealed::seal(&self.keys(), quarantined.raw.key(), &note.to_owned()))
+            .transpose()
+            .map_err(|error| JournalError::field("note", error.to_string()))?;
+        let resolved = QuarantineResolved { target, resolution, replaced_by: Vec::new(), note };
+        let mut draft = Draft::new(record.stream.to_string(), now(), resolved);
+        draft.key = Some(format!("resolution:{target}"));
+        let recorded = self.record(author, vec![draft], Terms { commit_key, ..Terms::default() })?;
+        Ok(recorded.sequences.first().copied().unwrap_or(0))
+    }
+}

@@ -1,0 +1,225 @@
+//! Reading: what a portfolio was, at a moment in the world and a moment of knowledge.
+
+use super::market::Market;
+use super::{Journal, JournalError};
+use daybook_projections::{
+    AsOf, Book, EntryRow, Holding, ImportState, Library, PortfolioEntry, Position, Series, State, Summary, Trip, View,
+    equity_series, positions, summary,
+};
+use daybook_schemas::{AccountId, Day, InstrumentId, KeyRing, PortfolioId, Timestamp, Zone};
+use serde_json::{Value, json};
+use std::borrow::Cow;
+
+/// What a reader asks for on the two clocks.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Moment {
+    /// Only what had occurred by then; today, if not said.
+    pub(crate) as_of: Option<AsOf>,
+    /// Only what had been recorded by then.
+    pub(crate) known_at: Option<Timestamp>,
+    /// Only what had been recorded up to this sequence.
+    pub(crate) at_sequence: Option<u64>,
+}
+
+impl Moment {
+    /// Reads what a person or a program wrote. A date means the end of that day: for `as_of` in the portfolio's zone,
+    /// for `known_at` in UTC.
+    pub(crate) fn parse(
+        as_of: Option<&str>,
+        known_at: Option<&str>,
+        at_sequence: Option<u64>,
+    ) -> Result<Self, JournalError> {
+        let day_or_instant = |field: &str, text: &str| {
+            if let Ok(day) = Day::parse(text) {
+                return Ok(AsOf::Day(day));
+            }
+            Timestamp::parse(text).map(AsOf::Instant).map_err(|error| JournalError::field(field, error.to_string()))
+        };
+        if known_at.is_some() && at_sequence.is_some() {
+            return Err(JournalError::field("at_sequence", "say either known_at or at_sequence, not both"));
+        }
+        Ok(Self {
+            as_of: as_of.map(|text| day_or_instant("as_of", text)).transpose()?,
+            known_at: known_at
+                .map(|text| day_or_instant("known_at", text).map(|moment| moment.instant(Zone::UTC)))
+                .transpose()?,
+            at_sequence,
+        })
+    }
+}
+
+/// A portfolio, seen from a moment.
+pub(crate) struct PortfolioView<'a> {
+    /// What is known across portfolios.
+    pub(crate) library: &'a Library,
+    /// The portfolio as the directory lists it.
+    pub(crate) portfolio: &'a PortfolioEntry,
+    /// Its entries.
+    pub(crate) book: &'a Book,
+    /// From where it is seen.
+    pub(crate) view: View,
+    /// What its entries left behind by then.
+    pub(crate) state: Cow<'a, State>,
+    /// The keys under which names are sealed.
+    pub(super) keys: &'a KeyRing,
+    pub(super) market: Market<'a>,
+}
+
+impl Journal {
+    /// The highest sequence that a moment knows of.
+    pub(crate) fn known(&self, moment: &Moment) -> Result<u64, JournalError> {
+        let head = self.library()?.applied();
+        if let Some(sequence) = moment.at_sequence {
+            if sequence > head {
+                return Err(JournalError::Unreachable(format!(
+                    "sequence {sequence} is not recorded yet: the last one is {head}"
+                )));
+            }
+            return Ok(sequence);
+        }
+        Ok(moment.known_at.map(|instant| self.sequence_at(instant)).transpose()?.map_or(head, |known| known.min(head)))
+    }
+
+    /// Shows a portfolio as it was at a moment.
+    pub(crate) fn portfolio<T>(
+        &self,
+        id: PortfolioId,
+        moment: &Moment,
+        visit: impl FnOnce(&PortfolioView<'_>) -> Result<T, JournalError>,
+    ) -> Result<T, JournalError> {
+        let known = self.known(moment)?;
+        let library = self.library()?;
+        let portfolio = library
+            .directory
+            .get(id)
+            .filter(|portfolio| portfolio.opened <= known)
+            .ok_or_else(|| JournalError::not_found("portfolio", id))?;
+        let as_of = moment.as_of.unwrap_or_else(|| AsOf::Day(super::now().day_in(portfolio.zone)));
+        let view = View { as_of, known };
+        let keys = self.keys();
+        self.with_book(id, &library, |book| {
+            visit(&PortfolioView {
+                library: &library,
+                portfolio,
+                book,
+                view,
+                state: book.state_at(&view, &library.imports),
+                keys: &keys,
+                market: Market { library: &library, ledger: Some(self.ledger()) },
+            })
+        })
+    }
+
+    /// The portfolios, as they are listed.
+    pub(crate) fn portfolio_list(&self) -> Result<Vec<Value>, JournalError> {
+        let library = self.library()?;
+        let keys = self.keys();
+        Ok(library
+            .directory
+            .list()
+            .map(|portfolio| {
+                json!({
+                    "id": portfolio.id,
+                    "name": portfolio.name.open(&keys).ok(),
+                    "currency": portfolio.base_currency,
+                    "zone": portfolio.zone,
+                    "calendar": portfolio.calendar,
+                    "lots": portfolio.lot_method,
+                    "opened_at": portfolio.opened_at,
+                })
+            })
+            .collect())
+    }
+
+    /// The imports, as they are listed, those that were interrupted among them.
+    pub(crate) fn import_list(&self) -> Result<Vec<Value>, JournalError> {
+        let library = self.library()?;
+        let keys = self.keys();
+        let known = library.applied();
+        let mut imports: Vec<_> = library.imports.list().collect();
+        imports.sort_by_key(|import| import.first_sequence);
+        Ok(imports
+            .into_iter()
+            .map(|import| {
+                let state = match import.state(known) {
+                    ImportState::Visible => "visible",
+                    ImportState::Pending => "interrupted",
+                    ImportState::Reverted => "reverted",
+                };
+                let file = import.file.as_ref();
+                json!({
+                    "id": import.id,
+                    "format": file.map(|file| &file.format),
+                    "file": file.and_then(|file| file.file_name.as_ref()).and_then(|name| name.open(&keys).ok()),
+                    "file_hash": file.map(|file| file.file_hash),
+                    "portfolio": file.and_then(|file| file.portfolio),
+                    "rows": file.map(|file| file.rows),
+                    "events": file.map_or(import.events, |file| file.events),
+                    "known": file.map(|file| file.known),
+                    "quarantined": file.map_or(0, |file| file.quarantined),
+                    "warnings": file.map(|file| &file.warnings),
+                    "recorded_at": import.imported_at,
+                    "state": state,
+                })
+            })
+            .collect())
+    }
+}
+
+impl<'a> PortfolioView<'a> {
+    /// The portfolio's name; absent where its key is not at hand.
+    pub(crate) fn name(&self) -> Option<String> {
+        self.portfolio.name.open(self.keys).ok()
+    }
+
+    /// The summary of figures.
+    pub(crate) fn summary(&self) -> Summary {
+        summary(&self.state, &self.market, &self.library.instruments, self.view.as_of, self.view.known)
+    }
+
+    /// The open positions.
+    pub(crate) fn positions(&self) -> Vec<Position> {
+        positions(&self.state, &self.market, &self.library.instruments, self.view.as_of, self.view.known)
+    }
+
+    /// What is held, lot by lot.
+    pub(crate) fn holdings(&self) -> impl Iterator<Item = (AccountId, InstrumentId, &Holding)> {
+        self.state.open_holdings()
+    }
+
+    /// Round trips, closed ones first.
+    pub(crate) fn trips(&self) -> impl Iterator<Item = &Trip> {
+        self.state.trips()
+    }
+
+    /// The entries that count, in fold order.
+    pub(crate) fn entries(&self) -> Vec<EntryRow> {
+        self.book.entries(&self.view, &self.library.imports)
+    }
+
+    /// The daily series of equity, net flow, return and drawdown.
+    pub(crate) fn equity(&self, from: Option<Day>, to: Option<Day>) -> Series {
+        equity_series(
+            self.book,
+            &self.market,
+            &self.library.instruments,
+            &self.library.imports,
+            &self.view,
+            from,
+            to,
+        )
+    }
+
+    /// The symbol under which an instrument is known on the day of the view.
+    pub(crate) fn symbol(&self, instrument: InstrumentId) -> Option<&str> {
+        let day = self.view.as_of.day(self.portfolio.zone);
+        let symbol = self.library.instruments.symbol(instrument, Some(day));
+        symbol.or_else(|| self.library.instruments.symbol(instrument, None))
+    }
+
+    /// What the owner calls an account; its id, where the key was erased.
+    pub(crate) fn account_name(&self, account: AccountId) -> String {
+        let linked = self.portfolio.accounts.get(&account).map(|account| &account.linked.name);
+        linked.and_then(|name| name.open(self.keys).ok()).unwrap_or_else(|| account.to_string())
+    }
+}
