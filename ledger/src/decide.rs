@@ -160,7 +160,8 @@ impl Staged {
                 batch.streams.insert(Arc::clone(stream), Postings { first_version, sequences });
             }
         }
-        for (hash, key) in &self.keys {
+        let keys = self.keys.iter().filter(|_| !cfg!(seeded_bug = "forget_key"));
+        for (hash, key) in keys {
             batch.note_key(*hash, key.sequence);
         }
         for staged in &self.appends {
@@ -525,6 +526,9 @@ impl Decider {
             }
         }
         let append = &request.append;
+        if cfg!(seeded_bug = "move_cursor_early") {
+            self.finder.move_cursors(append.cursors.iter().map(|moved| (&*moved.source, &*moved.to)));
+        }
         let tail = CommitTail {
             cursors: append.cursors.iter().map(|moved| (&*moved.source, &*moved.to)).collect(),
             key: append.commit_key.as_ref().map(|commit| (&*commit.key, &commit.content_hash)),

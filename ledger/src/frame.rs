@@ -697,7 +697,8 @@ impl FrameHeader {
     /// says; then its body.
     #[must_use]
     pub fn check<'a>(&self, frame: &'a [u8]) -> Option<&'a [u8]> {
-        if frame.len() != self.frame_bytes() || crc32c::crc32c(frame.get(8..)?) != self.crc {
+        let crc = if cfg!(seeded_bug = "skip_crc") { self.crc } else { crc32c::crc32c(frame.get(8..)?) };
+        if frame.len() != self.frame_bytes() || crc != self.crc {
             return None;
         }
         frame.get(FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + self.body_bytes as usize)

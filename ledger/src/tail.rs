@@ -94,6 +94,13 @@ impl Finder {
         }
     }
 
+    /// What the seeded bug `move_cursor_early` does: the cursor stands elsewhere before its records are
+    /// durable.
+    pub(crate) fn move_cursors<'c>(&self, moves: impl Iterator<Item = (&'c str, &'c [u8])>) {
+        let mut tail = self.write();
+        tail.current.cursors.extend(moves.map(|(source, to)| (Box::from(source), Box::from(to))));
+    }
+
     /// Waits until the tail holds fewer than `records_max` records that nobody is applying. Gives up with the
     /// reason when the index takes nothing in.
     pub(crate) fn wait_for_room(&self, records_max: u64) -> Result<(), Arc<str>> {

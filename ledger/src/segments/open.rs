@@ -114,13 +114,20 @@ pub(crate) fn find(disk: &Arc<dyn Disk>, dir: &Path, write: bool) -> Result<Foun
             leftovers.push(dir.join(name));
         }
     }
-    raw.retain(|first| {
-        let twice = sealed.contains(first);
-        if twice {
-            leftovers.push(dir.join(raw_name(*first)));
+    // Where a crash came between sealing and removing the raw segment, the sealed one counts if it is sound.
+    let twice: Vec<u64> = raw.iter().copied().filter(|first| sealed.contains(first)).collect();
+    for first in twice {
+        let path = dir.join(sealed_name(first));
+        let sound = Sealed::open(&**disk, &path).and_then(|twin| twin.verify(&mut |_| ()));
+        if let Err(error) = sound {
+            tracing::warn!(%error, "a sealed segment is given up for the raw one it was made from");
+            sealed.retain(|other| *other != first);
+            leftovers.push(path);
+        } else {
+            raw.retain(|other| *other != first);
+            leftovers.push(dir.join(raw_name(first)));
         }
-        !twice
-    });
+    }
     let mut firsts: Vec<(u64, bool)> =
         raw.iter().map(|first| (*first, true)).chain(sealed.iter().map(|first| (*first, false))).collect();
     firsts.sort_unstable();
@@ -212,6 +219,9 @@ impl Found {
     ///
     /// It was, or later frames are there: damage, named.
     pub(crate) fn check(&self, others: u64) -> Result<(), Fault> {
+        if cfg!(seeded_bug = "cut_at_corruption") {
+            return Ok(());
+        }
         let head = self.head();
         if let (Behind::Frame { offset }, Some(active)) = (&self.behind, self.active()) {
             let what = format!("a frame is damaged: a whole one stands behind it at byte {offset}");
@@ -324,6 +334,7 @@ impl Found {
                 segments.push(Segment::Raw(Arc::new(files.new_segment(head + 1)?)));
             }
         }
+        let head = segments.last().map_or(0, Segment::last);
         *files.segments.write().unwrap_or_else(std::sync::PoisonError::into_inner) = segments;
         head_file.record(head, None)?;
         let files = Arc::new(files);
@@ -365,6 +376,9 @@ fn copy(files: &Files, active: &RawSegment) -> Result<RawSegment, ReadError> {
     let copied = RawSegment::begin(file, path.clone(), header)?;
     let mut frame = Vec::new();
     active.frames(&mut |from, body| {
+        if cfg!(seeded_bug = "reuse_sequence") && from.last_sequence() == active.last() {
+            return Ok(());
+        }
         open_frame(&mut frame);
         frame.extend_from_slice(body);
         debug_assert_eq!(frame.len(), FRAME_HEADER_BYTES + body.len());
@@ -375,7 +389,8 @@ fn copy(files: &Files, active: &RawSegment) -> Result<RawSegment, ReadError> {
         Ok(())
     })?;
     copied.sync()?;
-    if copied.last() != active.last() || copied.end() != active.end() {
+    let shorter = cfg!(seeded_bug = "reuse_sequence");
+    if !shorter && (copied.last() != active.last() || copied.end() != active.end()) {
         let what = "the copy of the last segment does not end where it does".to_owned();
         return Err(Fault { sequence: copied.last(), file: path, offset: SEGMENT_HEADER_BYTES, what }.into());
     }

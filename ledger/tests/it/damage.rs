@@ -235,3 +235,33 @@ fn where_there_is_no_ledger_none_is_made_unless_asked() {
     assert!(matches!(error, OpenError::Absent { .. }), "{error}");
     assert!(disk.files().is_empty());
 }
+
+#[test]
+fn a_crash_between_sealing_and_removing_leaves_one_that_counts() {
+    let disk = SimDisk::new();
+    let (ledger, _) = open(&disk).expect("a new ledger");
+    for number in 0..50 {
+        ledger.append(Append::of(vec![keyed("a", &format!("key-{number}"), b"payload")])).expect("works");
+    }
+    let raw = Path::new(DIR).join("00000000000000000001.log");
+    let before = disk.bytes(&raw);
+    ledger.seal_now().expect("the disk works");
+    append_one(&ledger, "a", b"behind");
+    ledger.close().expect("the disk works");
+    let sealed = Path::new(DIR).join("00000000000000000001.sealed");
+    for damage in [false, true] {
+        let both = disk.killed();
+        both.create(&raw, &before);
+        if damage {
+            both.flip(&sealed, 8 * 100);
+        }
+        let (ledger, opened) = open(&both).expect("one of them is whole");
+        assert_eq!(opened.head, 51);
+        assert_eq!(ledger.read(1, 99, Direction::Forward).expect("reads").len(), 51);
+        ledger.seal_now().expect("the disk works");
+        ledger.close().expect("the disk works");
+        let verified = verify(Path::new(DIR), &on(&both)).expect("nothing is wrong");
+        assert_eq!(verified.head, 51);
+        assert!(!both.files().contains(&raw), "the raw one is gone in the end");
+    }
+}

@@ -159,6 +159,14 @@ impl SimDisk {
             Inode { durable: bytes.to_vec(), current: bytes.to_vec(), unsynced: Vec::new() };
     }
 
+    pub(crate) fn create(&self, path: &Path, bytes: &[u8]) {
+        let mut state = self.state();
+        state.inodes.push(Inode { durable: bytes.to_vec(), current: bytes.to_vec(), unsynced: Vec::new() });
+        let inode = state.inodes.len() - 1;
+        state.names.insert(path.to_owned(), inode);
+        state.durable_names.insert(path.to_owned(), inode);
+    }
+
     pub(crate) fn flip(&self, path: &Path, bit: usize) {
         let mut bytes = self.bytes(path);
         bytes[bit / 8] ^= 1 << (bit % 8);

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use daybook_ledger::{
-    Append, AppendError, CommitStore, Direction, Expected, FaultyStore, IndexKind, Ledger, MemoryStore,
-    Options, PutFault, verify,
+    Append, AppendError, CommitStore, CursorMove, Direction, Expected, FaultyStore, IndexKind, Ledger,
+    MemoryStore, Options, PutFault, verify,
 };
 
 use crate::common::{keyed, open, options, record};
@@ -139,17 +139,24 @@ fn what_was_decided_on_a_lost_commit_is_refused_with_it() {
         let ledger = Ledger::with_store(store, &Options::default()).expect("it is empty");
         ledger.append(Append::of(vec![keyed("a", "first", b"1")])).expect("no fault yet");
         let pending: Vec<_> = (0..30)
-            .map(|_| ledger.submit(Append::of(vec![keyed("a", "second", b"2"), record("b", b"more")])))
+            .map(|_| {
+                ledger.submit(Append {
+                    cursors: vec![CursorMove { source: "feed".into(), to: b"second".as_slice().into() }],
+                    ..Append::of(vec![keyed("a", "second", b"2"), record("b", b"more")])
+                })
+            })
             .collect();
         let answers: Vec<_> = pending.into_iter().map(daybook_ledger::Pending::wait).collect();
         assert!(answers.iter().all(Result::is_err), "nothing behind a failed sync is acknowledged");
         assert!(answers.iter().any(|answer| matches!(answer, Err(AppendError::Indefinite { .. }))));
         assert_eq!(ledger.head(), 1);
         assert_eq!(ledger.find_key("second").expect("reads"), None);
+        assert_eq!(ledger.cursor("feed").expect("reads"), None, "a cursor moves with what is durable");
         drop(ledger);
         let ledger = Ledger::with_store(inner, &Options::default()).expect("it can be read");
         let known = ledger.find_key("second").expect("reads");
         assert_eq!(known.is_some(), fault == PutFault::StoredAnyway);
+        assert_eq!(ledger.cursor("feed").expect("reads").is_some(), known.is_some());
     }
 }
 
