@@ -1,1 +1,20 @@
 //! The integration tests: one binary, a file for each capability, driving the real executable.
+
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod commands;
+#[cfg(test)]
+mod corruption;
+#[cfg(test)]
+mod demo;
+#[cfg(test)]
+mod durability;
+#[cfg(test)]
+mod imports;
+#[cfg(test)]
+mod replay;
+#[cfg(test)]
+mod service;
+#[cfg(test)]
+mod support;

@@ -1,0 +1,405 @@
+//! Replay: the statement from the log alone, as of any moment and as known at any moment, and its check of itself.
+
+use crate::support::{Client, Directory, Service, d, decimal, figures, identity_holds, position, without};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rust_decimal::Decimal;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+
+const TRADES: &str = "time,type,symbol,quantity,price,amount,fee,id\n\
+                      2024-01-02,deposit,,,,10000,,t1\n\
+                      2024-01-03T15:00:00Z,buy,ACME,100,10,,1,t2\n\
+                      2024-02-01,dividend,ACME,,,25,,t3\n\
+                      2024-03-04T18:30:00Z,sell,ACME,40,12.50,,1,t4\n";
+
+fn quantity(statement: &Value, symbol: &str) -> Decimal {
+    let positions = statement["positions"].as_array().unwrap();
+    positions.iter().filter(|line| line["symbol"] == symbol).map(|line| decimal(&line["quantity"])).sum()
+}
+
+/// A statement without its sequence.
+fn told(statement: Value) -> Value {
+    without(statement, &["sequence"])
+}
+
+fn reverse(client: &Client, key: &str, reason: &str) -> u64 {
+    let events = client.pages("/v1/events?limit=1000");
+    let found = events.iter().find(|event| event["key"].as_str().is_some_and(|text| text.contains(key)));
+    let sequence =
+        found.unwrap_or_else(|| panic!("no event has {key} in its key"))["sequence"].as_u64().unwrap();
+    client.post(&format!("/v1/events/{sequence}/reverse"), &json!({ "reason": reason })).ok();
+    sequence
+}
+
+#[test]
+fn only_what_had_occurred_by_a_moment_is_in_the_statement_as_of_it() {
+    let (directory, portfolio) = Directory::with_portfolio();
+    directory.import("csv", &portfolio, TRADES).ok();
+    for (moment, cash, held) in [
+        ("2024-01-01", None, "0"),
+        ("2024-01-02", Some("10000"), "0"),
+        ("2024-01-03", Some("8999"), "100"),
+        ("2024-01-03T14:59:59.999999999Z", Some("10000"), "0"),
+        ("2024-01-03T15:00:00Z", Some("8999"), "100"),
+        ("2024-01-31", Some("8999"), "100"),
+        ("2024-02-01", Some("9024"), "100"),
+        // A dividend without a time comes at the end of its day in New York.
+        ("2024-02-02T04:59:59Z", Some("8999"), "100"),
+        ("2024-02-02T05:00:00Z", Some("9024"), "100"),
+        ("2024-03-04T18:29:59Z", Some("9024"), "100"),
+        ("2024-03-04T18:30:00+00:00", Some("9523"), "60"),
+        ("2024-03-04T13:30:00-05:00", Some("9523"), "60"),
+        ("2030-01-01", Some("9523"), "60"),
+    ] {
+        let statement = directory.statement(&portfolio, &["--as-of", moment]);
+        let found = statement["cash"].get("USD").map(decimal);
+        assert_eq!(found, cash.map(d), "cash as of {moment}: {statement:#}");
+        assert_eq!(quantity(&statement, "ACME"), d(held), "position as of {moment}");
+        identity_holds(&statement);
+    }
+}
+
+#[test]
+fn a_backdated_trade_changes_the_past_as_known_now_and_not_as_known_then() {
+    let (directory, portfolio) = Directory::with_portfolio();
+    directory.import("csv", &portfolio, TRADES).ok();
+    let last = directory.events().pop().unwrap();
+    let (sequence, recorded) =
+        (last["sequence"].to_string(), last["recorded_at"].as_str().unwrap().to_owned());
+    let at = |day: &str, more: &[&str]| directory.statement(&portfolio, &[&["--as-of", day], more].concat());
+    let days = ["2024-01-05", "2024-01-31", "2024-12-31"];
+    let before: Vec<Value> = days.iter().map(|day| told(at(day, &[]))).collect();
+
+    let late = "time,type,symbol,quantity,price,id\n2024-01-10T16:00:00Z,buy,ACME,10,11,late-1\n";
+    directory.import("csv", &portfolio, late).ok();
+    let now: Vec<Value> = days.iter().map(|day| told(at(day, &[]))).collect();
+    assert_eq!(now[0], before[0], "a day before it is touched by a backdated trade");
+    assert_eq!(quantity(&now[1], "ACME"), d("110"));
+    assert_eq!(quantity(&now[2], "ACME"), d("70"));
+    for (day, before) in days.iter().zip(&before) {
+        assert_eq!(&told(at(day, &["--at-sequence", &sequence])), before, "known at a sequence, {day}");
+        assert_eq!(&told(at(day, &["--known-at", &recorded])), before, "known at a time, {day}");
+        assert_eq!(at(day, &["--at-sequence", &sequence])["sequence"].to_string(), sequence);
+    }
+    // Without a day, too.
+    let known = |more: &[&str]| figures(directory.statement(&portfolio, more));
+    assert_eq!(known(&["--at-sequence", &sequence]), known(&["--known-at", &recorded]));
+    assert_eq!(quantity(&known(&["--at-sequence", &sequence]), "ACME"), d("60"));
+    assert_eq!(quantity(&known(&[]), "ACME"), d("70"));
+    directory.is_sound();
+}
+
+#[test]
+fn a_reversal_acts_on_what_is_known_and_not_on_what_was() {
+    let (directory, portfolio) = Directory::with_portfolio();
+    directory.import("csv", &portfolio, TRADES).ok();
+    let last = directory.events().pop().unwrap();
+    let (sequence, recorded) =
+        (last["sequence"].to_string(), last["recorded_at"].as_str().unwrap().to_owned());
+    let days = ["2024-01-31", "2024-03-04", "2024-12-31"];
+    let at = |day: &str, more: &[&str]| directory.statement(&portfolio, &[&["--as-of", day], more].concat());
+    let before: Vec<Value> = days.iter().map(|day| told(at(day, &[]))).collect();
+    let service = Service::start(&directory);
+    reverse(&service.client(), "t4", "never filled");
+    service.stop();
+    // As of a day before the reversal was recorded it holds all the same: the sale never happened.
+    for (day, (held, cash)) in days.iter().zip([("100", "8999"), ("100", "9024"), ("100", "9024")]) {
+        let now = at(day, &[]);
+        assert_eq!((quantity(&now, "ACME"), decimal(&now["cash"]["USD"])), (d(held), d(cash)), "{day}");
+        assert_eq!(decimal(&now["realised"]), d("0"));
+        identity_holds(&now);
+    }
+    for (day, before) in days.iter().zip(&before) {
+        assert_eq!(&told(at(day, &["--at-sequence", &sequence])), before);
+        assert_eq!(&told(at(day, &["--known-at", &recorded])), before);
+    }
+    directory.is_sound();
+}
+
+#[test]
+fn event_and_reversal_are_as_if_neither_had_been() {
+    let (directory, portfolio) = Directory::with_portfolio();
+    let other = directory.open_portfolio("Other");
+    directory.import("csv", &portfolio, TRADES).ok();
+    let without_sale = TRADES.lines().take(4).collect::<Vec<_>>().join("\n");
+    directory.import("csv", &other, without_sale).ok();
+    let service = Service::start(&directory);
+    let reversed = reverse(&service.client(), "t4", "never filled");
+    let again =
+        service.client().post(&format!("/v1/events/{reversed}/reverse"), &json!({ "reason": "twice" }));
+    again.refuses(409);
+    service.stop();
+    let as_of = ["--as-of", "2024-12-31"];
+    let of = |id: &str| without(figures(directory.statement(id, &as_of)), &["id", "name", "portfolio"]);
+    assert_eq!(without(of(&portfolio), &["positions"]), without(of(&other), &["positions"]));
+    let line = |id: &str| without(position(&directory.statement(id, &as_of), "ACME").clone(), &["account"]);
+    assert_eq!(line(&portfolio), line(&other));
+}
+
+#[test]
+fn a_view_that_cannot_be_is_refused_and_says_why() {
+    let (directory, portfolio) = Directory::with_portfolio();
+    directory.import("csv", &portfolio, TRADES).ok();
+    let head = directory.head();
+    let ahead = (head + 1).to_string();
+    for (arguments, said) in [
+        (&["--as-of", "yesterday"][..], "yesterday"),
+        (&["--as-of", "2024-02-30"], "2024-02-30"),
+        (&["--as-of", "2024-01-01T10:00:00"], "2024-01-01T10:00:00"),
+        (&["--known-at", "never"], "never"),
+        (&["--at-sequence", "-1"], "-1"),
+        (&["--at-sequence", "first"], "first"),
+        (&["--at-sequence", &ahead], &ahead),
+        (&["--at-sequence", "1", "--known-at", "2024-01-01T00:00:00Z"], "--known-at"),
+    ] {
+        let ran = directory.run(&[&["replay", "--portfolio", &portfolio], arguments].concat());
+        ran.refuses(&[said]);
+    }
+}
+
+#[test]
+fn an_empty_ledger_has_no_statement_and_nothing_to_check() {
+    let directory = Directory::new();
+    directory.run(&["replay"]).refuses(&[]);
+    directory.run(&["replay", "--check"]).refuses(&[]);
+    // A ledger that was made and holds no event is no more than none.
+    directory.run(&["portfolio", "open", "A", "--zone", "Mars/Olympus"]).exits(2);
+    let service = Service::start(&directory);
+    service.stop();
+    // The first token is an event: now there is one.
+    directory.run(&["replay", "--check"]).ok();
+}
+
+#[test]
+fn the_statement_says_the_same_in_text_json_and_csv() {
+    let (directory, portfolio) = Directory::with_portfolio();
+    directory.import("csv", &portfolio, TRADES).ok();
+    directory.import_prices("date,symbol,close\n2024-04-01,ACME,13\n", &[]).ok();
+    let arguments = ["replay", "--portfolio", &portfolio, "--as-of", "2024-04-01"];
+    let run = |format: &str| directory.run(&[&arguments[..], &["--format", format]].concat()).ok();
+    let statement = run("json").json();
+    for key in [
+        "cash",
+        "market_value",
+        "equity",
+        "realised",
+        "unrealised",
+        "income",
+        "costs",
+        "fx",
+        "transferred_gain",
+        "net_contributions",
+        "trade_fees",
+        "taxes",
+        "currency",
+        "as_of",
+        "sequence",
+        "complete",
+        "unpriced",
+        "stale",
+        "unknown_basis",
+        "unaccounted",
+        "unaccounted_cash",
+        "positions",
+    ] {
+        assert!(statement.get(key).is_some(), "no {key}: {statement:#}");
+    }
+    let line = position(&statement, "ACME");
+    for key in [
+        "symbol",
+        "instrument",
+        "account",
+        "quantity",
+        "basis",
+        "currency",
+        "price",
+        "price_at",
+        "market_value",
+        "unrealised",
+        "realised",
+    ] {
+        assert!(line.get(key).is_some(), "a position has no {key}: {line:#}");
+    }
+    let text = run("text");
+    for part in ["Trading", "ACME", "10,303.00", "9,523.00", "780.00", "98.60", "179.40"] {
+        assert!(text.stdout.contains(part), "no {part}: {text}");
+    }
+    assert_eq!(directory.run(&arguments).ok().stdout, text.stdout, "text is the default");
+    let csv = run("csv");
+    let mut reader = csv::Reader::from_reader(csv.stdout.as_bytes());
+    assert!(reader.headers().unwrap().iter().any(|name| name == "symbol"), "{csv}");
+    let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+    assert!(
+        rows.iter()
+            .any(|row| row.iter().any(|cell| cell == "ACME") && row.iter().any(|cell| cell == "600.6")),
+        "{csv}"
+    );
+}
+
+#[test]
+fn replay_says_what_the_service_says() {
+    let (directory, portfolio) = Directory::with_portfolio();
+    directory.import("csv", &portfolio, TRADES).ok();
+    directory.import_prices("date,symbol,close\n2024-04-01,ACME,13\n", &[]).ok();
+    for moment in ["2024-01-31", "2024-04-01", "2024-04-01T12:00:00Z"] {
+        let replayed = directory.statement(&portfolio, &["--as-of", moment]);
+        let service = Service::start(&directory);
+        let summary = service.client().get(&format!("/v1/portfolios/{portfolio}?as_of={moment}")).ok().json();
+        let positions =
+            service.client().pages(&format!("/v1/portfolios/{portfolio}/positions?as_of={moment}"));
+        service.stop();
+        for (key, value) in summary.as_object().unwrap() {
+            if key != "sequence" {
+                assert_eq!(replayed.get(key).unwrap_or(&Value::Null), value, "{key} as of {moment}");
+            }
+        }
+        assert_eq!(replayed["positions"], Value::Array(positions), "positions as of {moment}");
+    }
+}
+
+#[test]
+fn the_worked_example_of_a_flip_through_zero_comes_out() {
+    let (directory, portfolio) = Directory::with_portfolio();
+    let rows = "time,type,symbol,quantity,price,amount,fee\n\
+                2024-01-02,deposit,,,,5000,\n\
+                2024-01-03,buy,ACME,100,10,,1\n\
+                2024-01-04,sell,ACME,150,12,,1.50\n";
+    directory.import("csv", &portfolio, rows).ok();
+    let statement = directory.statement(&portfolio, &["--as-of", "2024-01-05"]);
+    assert_eq!(decimal(&statement["realised"]), d("198.00"));
+    let line = position(&statement, "ACME");
+    assert_eq!(decimal(&line["quantity"]), d("-50"));
+    assert_eq!(decimal(&line["basis"]).abs(), d("599.50"));
+    identity_holds(&statement);
+    directory.is_sound();
+}
+
+#[test]
+fn the_worked_examples_of_first_in_first_out_come_out() {
+    let (directory, portfolio) = Directory::with_portfolio();
+    let rows = "time,type,symbol,quantity,price,amount\n\
+                2024-01-02,deposit,,,,9000\n\
+                2024-01-03,buy,ACME,100,10,\n\
+                2024-01-04,buy,ACME,100,12,\n\
+                2024-01-05,sell,ACME,150,15,\n\
+                2024-01-08,buy,BOLT,109,,-3149.20\n\
+                2024-01-09,buy,BOLT,52,,-1684.92\n\
+                2024-01-10,sell,BOLT,15,,531.50\n";
+    directory.import("csv", &portfolio, rows).ok();
+    let statement = directory.statement(&portfolio, &["--as-of", "2024-01-10"]);
+    let acme = position(&statement, "ACME");
+    assert_eq!((decimal(&acme["realised"]), decimal(&acme["quantity"])), (d("650"), d("50")));
+    assert_eq!(decimal(&acme["basis"]), d("600"), "what is left is 50 at 12");
+    let bolt = position(&statement, "BOLT");
+    assert_eq!(decimal(&bolt["realised"]).round_dp(2), d("98.12"));
+    // Nothing is lost to rounding: what was relieved and what is left are what was paid.
+    assert_eq!(decimal(&bolt["basis"]) + (d("531.50") - decimal(&bolt["realised"])), d("4834.12"));
+    identity_holds(&statement);
+}
+
+/// Rows that a person could have entered, from a seed: trades both ways, cash of every kind, transfers and splits.
+fn year(seed: u64) -> String {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut rows = String::from("time,type,symbol,quantity,price,amount,fee,basis,note\n");
+    rows.push_str("2024-01-01,deposit,,,,100000,,,\n");
+    for place in 0..160u32 {
+        let (month, day) = (1 + place * 12 / 160, 1 + random.random_range(0..28));
+        let date = format!("2024-{month:02}-{day:02}");
+        let symbol = ["ACME", "BOLT", "CRUX"][random.random_range(0..3)];
+        let quantity = Decimal::new(random.random_range(1..90_000), 3);
+        let price = Decimal::new(random.random_range(100..9_999), 2);
+        let cents = Decimal::new(random.random_range(1..99_999), 2);
+        let fee = Decimal::new(random.random_range(0..300), 2);
+        match random.random_range(0..16) {
+            0..5 => writeln!(rows, "{date},buy,{symbol},{quantity},{price},,{fee},,"),
+            5..9 => writeln!(rows, "{date},sell,{symbol},{quantity},{price},,{fee},,"),
+            9 => writeln!(rows, "{date},deposit,,,,{cents},,,"),
+            10 => writeln!(rows, "{date},withdrawal,,,,-{cents},,,"),
+            11 => writeln!(rows, "{date},dividend,{symbol},,,{cents},,,"),
+            12 => writeln!(rows, "{date},interest,,,,{},,,", if random.random() { cents } else { -cents }),
+            13 => writeln!(rows, "{date},fee,,,,-{cents},,,"),
+            14 => writeln!(rows, "{date},tax,,,,-{cents},,,"),
+            _ => writeln!(rows, "{date},transfer_in,{symbol},{quantity},{price},,,{cents},"),
+        }
+        .unwrap();
+    }
+    rows
+}
+
+#[test]
+fn the_identity_holds_to_the_last_decimal_on_every_day() {
+    for seed in [1, 20_240_229, 77_777] {
+        println!("seed {seed}");
+        let (directory, portfolio) = Directory::with_portfolio();
+        directory.import("csv", &portfolio, year(seed)).ok();
+        let prices =
+            "date,symbol,close\n2024-03-28,ACME,33.33\n2024-03-28,BOLT,7.77\n2024-09-30,CRUX,0.0001\n";
+        directory.import_prices(prices, &[]).ok();
+        for day in ["2024-01-31", "2024-03-31", "2024-07-04", "2024-10-10", "2024-12-31"] {
+            let statement = directory.statement(&portfolio, &["--as-of", day]);
+            assert_eq!(statement["complete"], true, "{statement:#}");
+            identity_holds(&statement);
+        }
+        directory.is_sound();
+    }
+}
+
+#[test]
+fn rows_that_come_late_leave_the_state_of_rows_that_came_on_time() {
+    let seed = 4_711;
+    println!("seed {seed}");
+    let rows = year(seed);
+    let (header, lines) = rows.split_once('\n').unwrap();
+    // Rows that differ only in their place within a day are ordered by that place, so each gets a time of its own.
+    let lines: Vec<String> = lines
+        .lines()
+        .enumerate()
+        .map(|(place, line)| {
+            let (date, rest) = line.split_once(',').unwrap();
+            format!("{date}T{:02}:{:02}:00Z,{rest},r{place}\n", 12 + place / 60, place % 60)
+        })
+        .collect();
+    let header = format!("{header},id\n");
+    let (directory, portfolio) = Directory::with_portfolio();
+    let late = directory.open_portfolio("Late");
+    directory.import("csv", &portfolio, format!("{header}{}", lines.concat())).ok();
+    for part in [2, 0, 1] {
+        let rows: String = lines.iter().skip(part).step_by(3).map(String::as_str).collect();
+        directory.import("csv", &late, format!("{header}{rows}")).ok();
+    }
+    let of = |id: &str| {
+        let mut statement = figures(directory.statement(id, &["--as-of", "2024-12-31"]));
+        for line in statement["positions"].as_array_mut().unwrap() {
+            line.as_object_mut().unwrap().remove("account");
+        }
+        without(statement, &["id", "name", "portfolio"])
+    };
+    assert_eq!(of(&portfolio), of(&late));
+    directory.is_sound();
+}
+
+#[test]
+fn a_figure_that_cannot_be_known_is_absent_with_its_reason() {
+    let (directory, portfolio) = Directory::with_portfolio();
+    let rows = "time,type,symbol,quantity,price,amount,currency,basis\n\
+                2024-01-02,deposit,,,,5000,,\n\
+                2024-01-03,transfer_in,ACME,10,,,,400\n\
+                2024-01-04,deposit,,,,100,EUR,\n";
+    directory.import("csv", &portfolio, rows).ok();
+    let statement = directory.statement(&portfolio, &["--as-of", "2024-01-05"]);
+    assert_eq!(statement["complete"], false);
+    assert_eq!(statement["cash"], json!({ "USD": "5000", "EUR": "100" }));
+    let missing = statement["missing"].as_object().unwrap();
+    for name in ["equity", "market_value", "net_contributions"] {
+        assert!(statement.get(name).is_none(), "{name} is there and cannot be known: {statement:#}");
+        let reason = missing
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_else(|| panic!("no reason for {name}: {statement:#}"));
+        assert!(reason.len() > 10, "{reason}");
+    }
+    for (name, value) in statement.as_object().unwrap() {
+        assert!(!value.is_null(), "{name} is null rather than absent");
+    }
+}
