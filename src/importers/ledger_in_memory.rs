@@ -5,9 +5,9 @@ use daybook_schemas::events::{CorporateActionKind, Event, IdentifierScheme, Inst
 use daybook_schemas::{AccountId, Currency, Day, InstrumentId, KeyId, KeyRing, PortfolioId, Ratio, Zone};
 use std::collections::BTreeMap;
 
-pub(super) struct Ledger {
+pub(crate) struct Ledger {
     keys: KeyRing,
-    pub(super) portfolio: PortfolioFacts,
+    pub(crate) portfolio: PortfolioFacts,
     listed: BTreeMap<InstrumentId, InstrumentListed>,
     names: Vec<(IdentifierScheme, String, Option<Day>, InstrumentId)>,
     isins: BTreeMap<InstrumentId, Box<str>>,
@@ -16,12 +16,12 @@ pub(super) struct Ledger {
     provisional: BTreeMap<String, u32>,
     merged: BTreeMap<InstrumentId, InstrumentId>,
     splits: BTreeMap<InstrumentId, Vec<(Day, Ratio)>>,
-    pub(super) recorded: BTreeMap<String, [u8; 32]>,
-    pub(super) entries: Vec<Draft>,
+    pub(crate) recorded: BTreeMap<String, [u8; 32]>,
+    pub(crate) entries: Vec<Draft>,
 }
 
 impl Ledger {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let id = PortfolioId::from_bytes([7; 16]);
         let key = KeyId::Portfolio(id);
         let mut keys = KeyRing::default();
@@ -47,7 +47,7 @@ impl Ledger {
     }
 
     /// Records what it does not hold yet; the number of new entries, or the first identity with another content.
-    pub(super) fn apply(&mut self, parsed: &Parsed) -> Result<usize, String> {
+    pub(crate) fn apply(&mut self, parsed: &Parsed) -> Result<usize, String> {
         let mut new = 0;
         for draft in &parsed.drafts {
             if let Some(identity) = &draft.identity {
@@ -97,7 +97,7 @@ impl Ledger {
         Ok(new)
     }
 
-    pub(super) fn class(&self, symbol: &str) -> InstrumentListed {
+    pub(crate) fn class(&self, symbol: &str) -> InstrumentListed {
         match self.resolve(&IdentifierScheme::Symbol, symbol, None, None, None) {
             Resolution::One(id) => self.listed[&id].clone(),
             other => panic!("{symbol}: {other:?}"),

@@ -235,4 +235,4 @@ pub fn read(
 }
 
 #[cfg(test)]
-mod ledger_in_memory;
+pub(crate) mod ledger_in_memory;
