@@ -637,13 +637,19 @@ impl State {
 
         balances.write(self);
         self.write(posting, &movement, &plan, None);
-        let key = (row.account, trade.instrument, trade.currency);
-        let last_price = LastPrice { price, at: row.meta.occurred_at, sequence: row.meta.sequence };
-        self.holdings.get_mut(&key).expect("the movement was written to it").last_price = Some(last_price);
+        self.remember_price((row.account, trade.instrument, trade.currency), posting, Some(price));
         if trade.names_lots && *self.settings.method(row.account, row.trade_date) != LotMethod::Specific {
             self.lots_not_followed.push(row.meta.sequence);
         }
         Ok(())
+    }
+
+    /// The price that an entry states stands in for a market price until one is seen.
+    fn remember_price(&mut self, key: HoldingKey, posting: &Posting<'_>, price: Option<Decimal>) {
+        if let (Some(price), Some(holding)) = (price, self.holdings.get_mut(&key)) {
+            let meta = &posting.row.meta;
+            holding.last_price = Some(LastPrice { price, at: meta.occurred_at, sequence: meta.sequence });
+        }
     }
 
     fn in_kind(&mut self, posting: &Posting<'_>, given: &Given) -> Result<(), Fault> {
@@ -688,6 +694,7 @@ impl State {
         }
         let value = movement.amount;
         let signed = if incoming { value } else { -value };
+        let price = unit_price(stated, given.price, quantity, multiplier)?;
 
         let mut balances = Balances::default();
         let totals = balances.totals(self, currency);
@@ -737,6 +744,7 @@ impl State {
             }]
         });
         self.write(posting, &movement, &plan, lots);
+        self.remember_price((row.account, given.instrument, currency), posting, price);
         if stated.is_none() {
             let reason = "units were given or taken with neither value nor price";
             self.mark(currency, figure, sequence, reason);
@@ -957,6 +965,7 @@ impl State {
             strategy: None,
         };
         let plan = self.plan(posting, &movement)?;
+        let price = unit_price(value, transfer.price, quantity, transfer.multiplier)?;
         let mut balances = Balances::default();
         let totals = balances.totals(self, currency);
         if value.is_some() {
@@ -984,6 +993,7 @@ impl State {
         if value.is_none() {
             self.mark_flow_unknown(currency, sequence);
         }
+        self.remember_price((row.account, transfer.instrument, currency), posting, price);
         Ok(())
     }
 
@@ -1163,6 +1173,23 @@ impl State {
             self.holdings.get_mut(&(to, instrument, currency)).expect("the lots were written to it");
         holding.last_price = holding.last_price.or(last_price);
         Ok(())
+    }
+}
+
+/// The price of one unit of the underlying: as stated, else what follows from the value.
+fn unit_price(
+    value: Option<Decimal>,
+    price: Option<Decimal>,
+    quantity: Decimal,
+    multiplier: Decimal,
+) -> Result<Option<Decimal>, ArithmeticError> {
+    match (price, value) {
+        (Some(price), _) => Ok(Some(price)),
+        (None, Some(value)) => {
+            let units = multiply(quantity, multiplier)?;
+            multiply_divide(value, Decimal::ONE, units, QUOTIENT_SCALE).map(Some)
+        }
+        (None, None) => Ok(None),
     }
 }
 

@@ -274,8 +274,7 @@ impl Run {
             return Ok(Err("no earlier equity is known".to_owned()));
         };
         // Flows on days outside the calendar count at the start, whichever way they go.
-        let between =
-            if self.flows_before == self.flows && then == self.flows { then } else { self.flows_before };
+        let between = self.flows_before;
         let start = add(
             before,
             subtract(

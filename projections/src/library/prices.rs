@@ -242,37 +242,20 @@ impl Prices {
                     bar.revision,
                     bar.closes,
                 );
-                self.keep(Key::Instrument(bar.instrument), seen);
+                self.keep(&Key::Instrument(bar.instrument), seen);
             }
-            Event::PriceTick(tick) => {
-                // An offer is not a value.
-                if !matches!(tick.kind, TickKind::Bid | TickKind::Ask) {
-                    let seen = self.seen(
-                        meta,
-                        stream_name,
-                        tick.price.get(),
-                        tick.currency,
-                        NO_DAY,
-                        0,
-                        meta.occurred_at,
-                    );
-                    self.keep(Key::Instrument(tick.instrument), seen);
-                }
+            // An offer is not a value.
+            Event::PriceTick(tick) if !matches!(tick.kind, TickKind::Bid | TickKind::Ask) => {
+                let price = tick.price.get();
+                let seen = self.seen(meta, stream_name, price, tick.currency, NO_DAY, 0, meta.occurred_at);
+                self.keep(&Key::Instrument(tick.instrument), seen);
             }
-            Event::FxRateObserved(rate) => {
-                if rate.rate.get() > Decimal::ZERO {
-                    let day = rate.day.map_or(NO_DAY, Day::number);
-                    let seen = self.seen(
-                        meta,
-                        stream_name,
-                        rate.rate.get(),
-                        rate.quote,
-                        day,
-                        rate.revision,
-                        meta.occurred_at,
-                    );
-                    self.keep(Key::Pair(rate.base, rate.quote), seen);
-                }
+            Event::FxRateObserved(rate) if rate.rate.get() > Decimal::ZERO => {
+                let day = rate.day.map_or(NO_DAY, Day::number);
+                let value = rate.rate.get();
+                let seen =
+                    self.seen(meta, stream_name, value, rate.quote, day, rate.revision, meta.occurred_at);
+                self.keep(&Key::Pair(rate.base, rate.quote), seen);
             }
             Event::CorporateActionAnnounced(action) => self.announced(meta, stream_name, action),
             Event::FileImported(file) => {
@@ -332,10 +315,10 @@ impl Prices {
         }
     }
 
-    fn keep(&mut self, key: Key, mut seen: Seen) {
+    fn keep(&mut self, key: &Key, mut seen: Seen) {
         let track = match key {
-            Key::Instrument(id) => self.tracks.entry(id).or_default(),
-            Key::Pair(base, quote) => self.pairs.entry((base, quote)).or_default(),
+            Key::Instrument(id) => self.tracks.entry(*id).or_default(),
+            Key::Pair(base, quote) => self.pairs.entry((*base, *quote)).or_default(),
         };
         track.last_sequence = seen.sequence;
         self.last_sequence = seen.sequence;
