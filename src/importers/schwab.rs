@@ -17,7 +17,7 @@ use super::{
 };
 use actions::{Meaning, Share};
 use daybook_schemas::events::{
-    CapitalReturned, CashAdjusted, CashInLieuPaid, CashTransferred, Charge, ChargeKind, DividendPosted,
+    DistributionKind, ExchangeKind, IdentifierScheme, CapitalReturned, CashAdjusted, CashInLieuPaid, CashTransferred, Charge, ChargeKind, DividendPosted,
     Effect, Entry, Event, ExchangeLeg, FeePosted, HoldingDistributed, InstrumentClass, InterestPosted,
     OptionSettled, PositionExchanged, QuarantineReason, RawRow, RecordQuarantined, Reported, RewardPosted,
     Scope, SecuritiesTransferred, Side, SplitApplied, TaxPosted, TradeExecuted,
