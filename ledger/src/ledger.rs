@@ -47,10 +47,8 @@ pub enum IndexKind {
 pub enum Phase {
     /// Filling the index from the log.
     Indexing,
-    /// Checking the log's bytes.
+    /// Checking the log's bytes and its records, and that the index agrees with them.
     Checking,
-    /// Checking that the index agrees with the log.
-    CheckingIndex,
 }
 
 /// How far a long step has come.

@@ -324,3 +324,150 @@ impl Finder {
         self.index.cursor(source)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::plain::PlainIndex;
+    use crate::index::{Postings, Snapshots, Totals};
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// An index whose disk is full until told otherwise.
+    #[derive(Default)]
+    struct Stubborn {
+        inner: PlainIndex,
+        takes: AtomicBool,
+    }
+
+    impl Index for Stubborn {
+        fn applied(&self) -> u64 {
+            self.inner.applied()
+        }
+
+        fn apply(&self, batch: &IndexBatch) -> Result<(), IndexError> {
+            if !self.takes.load(Ordering::SeqCst) {
+                return Err(IndexError::Io(Arc::new(std::io::ErrorKind::StorageFull.into())));
+            }
+            self.inner.apply(batch)
+        }
+
+        fn stream_version(&self, stream: &str) -> Result<Option<u64>, IndexError> {
+            self.inner.stream_version(stream)
+        }
+
+        fn stream_sequences(
+            &self,
+            stream: &str,
+            from_version: u64,
+            limit: usize,
+            direction: Direction,
+        ) -> Result<Vec<u64>, IndexError> {
+            self.inner.stream_sequences(stream, from_version, limit, direction)
+        }
+
+        fn key_candidates(&self, hash: KeyHash, out: &mut Vec<u64>) -> Result<(), IndexError> {
+            self.inner.key_candidates(hash, out)
+        }
+
+        fn commit_candidates(&self, hash: KeyHash, out: &mut Vec<u64>) -> Result<(), IndexError> {
+            self.inner.commit_candidates(hash, out)
+        }
+
+        fn cursor(&self, source: &str) -> Result<Option<Box<[u8]>>, IndexError> {
+            self.inner.cursor(source)
+        }
+
+        fn totals(&self) -> Result<Totals, IndexError> {
+            self.inner.totals()
+        }
+
+        fn memory_bytes(&self) -> usize {
+            self.inner.memory_bytes()
+        }
+
+        fn snapshots(&self) -> &dyn Snapshots {
+            self.inner.snapshots()
+        }
+
+        fn flush(&self) -> Result<(), IndexError> {
+            Ok(())
+        }
+    }
+
+    /// One record of the stream at a sequence that is also its version.
+    fn one(sequence: u64) -> IndexBatch {
+        let mut batch = IndexBatch { from: sequence, to: sequence, ..IndexBatch::default() };
+        let postings = Postings { first_version: sequence, sequences: vec![sequence] };
+        batch.streams.insert("stream".into(), postings);
+        batch.note_key(KeyHash::of(&sequence.to_string()), sequence);
+        batch.cursors.insert("source".into(), Box::from(sequence.to_le_bytes()));
+        batch
+    }
+
+    /// What a reader sees of a ledger with this head.
+    fn check(finder: &Finder, head: u64) {
+        assert_eq!(finder.stream_version("stream").expect("it answers"), Some(head));
+        for sequence in 1..=head {
+            let hash = KeyHash::of(&sequence.to_string());
+            assert_eq!(finder.key_candidates(hash).expect("it answers"), [sequence]);
+            let forward = finder.stream_sequences("stream", sequence, 3, Direction::Forward);
+            assert_eq!(forward.expect("it answers"), (sequence..=head).take(3).collect::<Vec<_>>());
+            let backward = finder.stream_sequences("stream", sequence, 3, Direction::Backward);
+            assert_eq!(backward.expect("it answers"), (1..=sequence).rev().take(3).collect::<Vec<_>>());
+        }
+        let cursor = finder.cursor("source").expect("it answers");
+        assert_eq!(cursor.as_deref(), Some(&head.to_le_bytes()[..]));
+    }
+
+    #[test]
+    fn readers_see_the_same_whether_the_index_takes_in_or_not() {
+        let index = Arc::new(Stubborn::default());
+        let finder = Finder::new(Arc::clone(&index) as _);
+        for sequence in 1..=5 {
+            finder.extend(one(sequence));
+        }
+        check(&finder, 5);
+        assert!(finder.apply_once().is_err());
+        check(&finder, 5);
+        for sequence in 6..=9 {
+            finder.extend(one(sequence));
+        }
+        // Some being applied, some above.
+        check(&finder, 9);
+        assert_eq!((index.applied(), finder.tail_records()), (0, 9));
+        index.takes.store(true, Ordering::SeqCst);
+        finder.apply_once().expect("it takes in again");
+        assert_eq!((index.applied(), finder.tail_records()), (5, 4));
+        check(&finder, 9);
+        finder.apply_once().expect("it takes in again");
+        assert_eq!((index.applied(), finder.tail_records()), (9, 0));
+        check(&finder, 9);
+    }
+
+    #[test]
+    fn an_index_that_takes_nothing_in_bounds_the_tail_and_says_why() {
+        let index = Arc::new(Stubborn::default());
+        let finder = Arc::new(Finder::new(Arc::clone(&index) as _));
+        let applier = {
+            let finder = Arc::clone(&finder);
+            std::thread::spawn(move || finder.apply_until_closed())
+        };
+        finder.extend(one(1));
+        while finder.stalled().is_none() {
+            std::thread::yield_now();
+        }
+        finder.extend(one(2));
+        assert!(finder.wait_for_room(2).is_ok(), "one record waits");
+        let reason = finder.wait_for_room(1).expect_err("there is no room");
+        assert!(!reason.is_empty());
+        assert!(!finder.flush(), "it cannot be flushed");
+        index.takes.store(true, Ordering::SeqCst);
+        while finder.stalled().is_some() {
+            std::thread::yield_now();
+        }
+        finder.wait_for_room(1).expect("it takes in again");
+        finder.close();
+        applier.join().expect("it ends");
+        assert_eq!((index.applied(), finder.tail_records()), (2, 0));
+    }
+}
