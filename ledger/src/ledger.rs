@@ -13,6 +13,7 @@ use crate::append::{Append, AppendError, Appended, Pending};
 use crate::clock::{Clock, SystemClock};
 use crate::decide::{Decider, Limits};
 use crate::disk::{Disk, OsDisk};
+use crate::index::lazy::LazyIndex;
 use crate::index::plain::PlainIndex;
 use crate::index::sled::{IndexFound, SledIndex};
 use crate::index::{Direction, Index, IndexBatch, IndexError, KeyHash, Snapshots};
@@ -73,7 +74,8 @@ pub struct Options {
     pub segment_bytes: u64,
     /// Make a ledger where there is none.
     pub create: bool,
-    /// Change nothing on the disk; appends are refused. The index is then built in memory.
+    /// Change nothing on the disk; appends are refused. The index is then built in memory, when it is first
+    /// asked: scanning does without.
     pub read_only: bool,
     /// Is told how far long steps have come.
     pub progress: Option<OnProgress>,
@@ -170,7 +172,7 @@ pub struct Cut {
 /// What had to be done about the index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IndexOpened {
-    /// It was up to date.
+    /// It was up to date; or the ledger is open for reading alone, and it is filled when first asked.
     Current,
     /// It lagged behind the log and took in this many records.
     CaughtUp {
@@ -348,13 +350,14 @@ impl Ledger {
         let found = segments::find(&disk, dir, write).map_err(&read)?;
         found.check(0)?;
         let recovered = found.recovered();
-        let (index, broken) = open_index(dir, &options, identity, &found)?;
-        let store = if write {
-            found.writable(options.layout(), options.block_cache_bytes).map_err(&read)?
+        let (index, broken, store): (Arc<dyn Index>, _, _) = if write {
+            let (index, broken) = open_index(dir, &options, identity, &found)?;
+            let store = found.writable(options.layout(), options.block_cache_bytes).map_err(&read)?;
+            (index, broken, Arc::new(store))
         } else {
-            found.read_only(options.layout(), options.block_cache_bytes)
+            let store = Arc::new(found.read_only(options.layout(), options.block_cache_bytes));
+            (Arc::new(lazy_index(&store, &options)), None, store)
         };
-        let store = Arc::new(store);
         let caught_up = catch_up(&*store, &*index, &options).map_err(&read)?;
         let head = store.head();
         let index_opened = match (broken, caught_up) {
@@ -832,7 +835,7 @@ fn open_index(
     identity: Identity,
     found: &Found,
 ) -> Result<(Arc<dyn Index>, Option<String>), OpenError> {
-    if options.index == IndexKind::Plain || options.read_only {
+    if options.index == IndexKind::Plain {
         return Ok((Arc::new(PlainIndex::new()), Some("it is kept in memory".into())));
     }
     let (mut index, state) = match SledIndex::open(&dir.join(INDEX), options.index_cache_bytes) {
@@ -864,6 +867,22 @@ fn open_index(
         index.snapshots().put(IDENTITY, 0, &identity.0)?;
     }
     Ok((Arc::new(index), reason))
+}
+
+/// The index of a ledger that nobody writes to, filled from its log when first asked.
+fn lazy_index(store: &Arc<SegmentStore>, options: &Options) -> LazyIndex {
+    let (log, options) = (Arc::clone(store), options.clone());
+    LazyIndex::new(
+        store.head(),
+        Box::new(move |index| match catch_up(&*log, index, &options) {
+            Ok(_) => Ok(()),
+            Err(ReadError::Index(error)) => Err(error),
+            Err(ReadError::Io(error)) => Err(IndexError::Io(error)),
+            Err(ReadError::Damaged(fault)) => {
+                Err(IndexError::Broken(format!("it cannot be filled, the log is damaged at {fault}")))
+            }
+        }),
+    )
 }
 
 /// Whether an index was filled from the ledger with this identity.

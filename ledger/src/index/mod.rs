@@ -3,6 +3,7 @@
 //! An index may lag behind the log; its [`applied`](Index::applied) head says how far it goes, and what
 //! lies above is held in memory until it has been applied.
 
+pub(crate) mod lazy;
 pub mod plain;
 pub(crate) mod sled;
 
