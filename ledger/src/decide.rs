@@ -371,6 +371,10 @@ impl Decider {
     ) -> Result<(Vec<(u32, u64)>, Until), AppendError> {
         let mut known: Vec<(u32, u64)> = Vec::new();
         let mut until = Until::Durable;
+        // The conflict told is the first in the append, however far its original has come by now.
+        let mut conflict = None;
+        let first =
+            |one: Option<(u32, u64)>, other: (u32, u64)| Some(one.map_or(other, |one| one.min(other)));
         // Records met below the frames, to be read from the store: sequence and place.
         let mut met: Vec<(u64, u32)> = Vec::new();
         let mut within: HashMap<KeyHash, usize> = HashMap::new();
@@ -396,11 +400,12 @@ impl Decider {
                 (None, None) => None,
             };
             if let Some(((sequence, content), depth)) = found {
-                if content != record.content_hash() {
-                    return Err(AppendError::KeyConflict { key: key.into(), sequence });
+                if content == record.content_hash() {
+                    until = until.max(depth);
+                    known.push((place, sequence));
+                } else {
+                    conflict = first(conflict, (place, sequence));
                 }
-                until = until.max(depth);
-                known.push((place, sequence));
             } else {
                 let candidates = self.finder.key_candidates(hash).map_err(ReadError::from)?;
                 met.extend(candidates.into_iter().map(|sequence| (sequence, place)));
@@ -409,7 +414,6 @@ impl Decider {
         if !met.is_empty() {
             met.sort_unstable();
             let sequences: Vec<u64> = met.iter().map(|(sequence, _)| *sequence).collect();
-            let mut conflict = None;
             let mut at = 0;
             self.store.pick(&sequences, &mut |stored| {
                 while let Some((sequence, place)) = met.get(at)
@@ -420,18 +424,18 @@ impl Decider {
                     if record.key.as_deref() == stored.key {
                         if record.content_hash() == stored.content_hash() {
                             known.push((*place, *sequence));
-                        } else if conflict.is_none_or(|(earlier, _)| *place < earlier) {
-                            conflict = Some((*place, *sequence));
+                        } else {
+                            conflict = first(conflict, (*place, *sequence));
                         }
                     }
                 }
                 ControlFlow::Continue(())
             })?;
-            if let Some((place, sequence)) = conflict {
-                let key = request.append.records[place as usize].key.clone().unwrap_or_default();
-                return Err(AppendError::KeyConflict { key, sequence });
-            }
             known.sort_unstable();
+        }
+        if let Some((place, sequence)) = conflict {
+            let key = request.append.records[place as usize].key.clone().unwrap_or_default();
+            return Err(AppendError::KeyConflict { key, sequence });
         }
         Ok((known, until))
     }

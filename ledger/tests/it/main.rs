@@ -7,6 +7,7 @@ mod damage;
 mod faults;
 mod formats;
 mod golden;
+mod limits;
 mod model;
 mod opening;
 mod sim;

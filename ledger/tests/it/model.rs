@@ -17,6 +17,8 @@ use crate::common::{TestClock, options};
 #[derive(Clone, Debug)]
 enum Step {
     Append(AppendPlan),
+    /// Sent off one behind the other without waiting: decided while others are staged or in flight.
+    Burst(Vec<AppendPlan>),
     Tick(i64),
     Flush,
     Seal,
@@ -93,11 +95,18 @@ fn step() -> impl Strategy<Value = Step> {
         any::<bool>(),
         prop_oneof![8 => Just(0_usize), 1 => 20..140_usize],
     )
-        .prop_map(|(records, expected, cursor, commit_key, append_missing, bulk)| {
-            Step::Append(AppendPlan { records, expected, cursor, commit_key, append_missing, bulk })
-        });
+        .prop_map(|(records, expected, cursor, commit_key, append_missing, bulk)| AppendPlan {
+            records,
+            expected,
+            cursor,
+            commit_key,
+            append_missing,
+            bulk,
+        })
+        .boxed();
     prop_oneof![
-        20 => append,
+        20 => append.clone().prop_map(Step::Append),
+        6 => prop::collection::vec(append, 2..25).prop_map(Step::Burst),
         2 => (-5..20_i64).prop_map(Step::Tick),
         1 => Just(Step::Flush),
         1 => Just(Step::Seal),
@@ -352,6 +361,11 @@ fn told(error: &AppendError) -> String {
     }
 }
 
+/// An answer without the head of one that wrote nothing: how far the log had come by then is a matter of time.
+fn timeless(appended: Appended) -> Appended {
+    if appended.already { Appended { head: 0, ..appended } } else { appended }
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Memory,
@@ -377,6 +391,18 @@ fn run(kind: Kind, steps: Vec<Step>) {
                 let of_model = model.append(&append);
                 let answer = ledger.append(append).map_err(|error| told(&error));
                 assert_eq!(answer, of_model, "{plan:?}");
+            }
+            (Step::Burst(plans), _) => {
+                let mut answers = Vec::new();
+                for plan in plans {
+                    let append = model.build(&plan);
+                    let of_model = model.append(&append);
+                    answers.push((ledger.submit(append), of_model, plan));
+                }
+                for (pending, of_model, plan) in answers {
+                    let answer = pending.wait().map_err(|error| told(&error));
+                    assert_eq!(answer.map(timeless), of_model.map(timeless), "{plan:?}");
+                }
             }
             (Step::Tick(by), _) => {
                 model.now += by;
