@@ -106,7 +106,7 @@ fn the_largest_append_that_is_taken_fits_a_segment() {
         correlation: Some([1; 16]),
         import: Some([2; 16]),
         content_hash: Some([3; 32]),
-        occurred_at: if number % 2 == 0 { i64::MIN } else { i64::MAX },
+        occurred_at: if number.is_multiple_of(2) { i64::MIN } else { i64::MAX },
         ..keyed(&format!("stream-{number}"), &format!("key-{number}"), b"")
     };
     let mut largest = 0;
