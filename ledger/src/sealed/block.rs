@@ -1,6 +1,8 @@
 //! A block of a sealed segment before compression: columns of integers, a dictionary of strings and a heap of
 //! keys, hashes and payloads, laid out so that any one record is reached without reading the others.
 //!
+//! A block does not know the sequences of its records: those stand in the stretch it belongs to.
+//!
 //! The byte layout is written down in `schemas/formats/sealed.md`.
 
 use std::collections::HashMap;
@@ -30,8 +32,8 @@ const STREAM_NAME: usize = 9;
 const STREAM_VERSION: usize = 10;
 const COLUMNS: usize = 11;
 
-/// Five counts and the lengths of the dictionary's text, of the commits and of the heap.
-const HEAD_BYTES: usize = 8 * 4;
+/// Five counts and the lengths of the dictionary's text and of the heap.
+const HEAD_BYTES: usize = 7 * 4;
 const SHAPE_BYTES: usize = 2 + 2 + 1 + 1 + 4 + 4 + 4;
 const ID_BYTES: usize = 16;
 
@@ -41,12 +43,6 @@ const HASH_DERIVED: u8 = 1;
 /// What a block's bytes break of the layout, though its checksum holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed(pub(super) &'static str);
-
-impl From<Short> for Malformed {
-    fn from(_: Short) -> Malformed {
-        Malformed("it ends inside one of its parts")
-    }
-}
 
 /// A number of things in memory. Lengths that do not fit a `usize` become one that lies outside every block.
 #[inline]
@@ -91,7 +87,6 @@ impl<K: Eq + std::hash::Hash> Numbered<K> {
 /// Gathers records until a block is full.
 #[derive(Debug)]
 pub(super) struct Builder {
-    first: u64,
     count: usize,
     strings: Numbered<Box<str>>,
     text: Vec<u8>,
@@ -104,13 +99,11 @@ pub(super) struct Builder {
     columns: [Vec<u64>; COLUMNS],
     heap: Vec<u8>,
     restarts: Vec<u32>,
-    parts: Vec<u8>,
 }
 
 impl Builder {
-    pub(super) fn new(first: u64) -> Builder {
+    pub(super) fn new() -> Builder {
         Builder {
-            first,
             count: 0,
             strings: Numbered::new(),
             text: Vec::new(),
@@ -122,13 +115,11 @@ impl Builder {
             columns: Default::default(),
             heap: Vec::new(),
             restarts: Vec::new(),
-            parts: Vec::new(),
         }
     }
 
-    /// Empties the builder, keeping its memory, for the block that begins with `first`.
-    pub(super) fn restart(&mut self, first: u64) {
-        self.first = first;
+    /// Empties the builder, keeping its memory, for the next block.
+    pub(super) fn restart(&mut self) {
         self.count = 0;
         self.strings.numbers.clear();
         self.text.clear();
@@ -142,11 +133,6 @@ impl Builder {
         }
         self.heap.clear();
         self.restarts.clear();
-        self.parts.clear();
-    }
-
-    pub(super) fn first(&self) -> u64 {
-        self.first
     }
 
     pub(super) fn count(&self) -> usize {
@@ -161,7 +147,6 @@ impl Builder {
         const DICTIONARY_BYTES: usize = 6;
         self.heap.len()
             + self.text.len()
-            + self.parts.len()
             + self.count * RECORD_BYTES
             + self.strings.numbers.len() * DICTIONARY_BYTES
             + self.shape_rows.len() * SHAPE_BYTES
@@ -173,14 +158,8 @@ impl Builder {
         self.heap.len()
     }
 
-    /// The parts of commits written so far.
-    pub(super) fn parts(&mut self) -> &mut Vec<u8> {
-        &mut self.parts
-    }
-
     /// Adds the next record.
     pub(super) fn push(&mut self, record: &RecordView<'_>) {
-        debug_assert_eq!(record.sequence, self.first + self.count as u64);
         if self.count.is_multiple_of(RESTART) {
             self.restarts.push(u32::try_from(self.heap.len()).expect("a block's heap is far below 4 GiB"));
         }
@@ -290,7 +269,6 @@ impl Builder {
             self.shape_rows.len(),
             self.id_rows.len(),
             self.text.len(),
-            self.parts.len(),
             self.heap.len(),
         ];
         for count in counts {
@@ -314,7 +292,6 @@ impl Builder {
             out.extend_from_slice(&restart.to_le_bytes());
         }
         out.extend_from_slice(&self.text);
-        out.extend_from_slice(&self.parts);
         out.extend_from_slice(&body);
         out.extend_from_slice(&[0; PADDING]);
         out.extend_from_slice(&self.heap);
@@ -343,7 +320,6 @@ struct ShapeRow {
 /// A decompressed block whose layout has been checked: reads records by their position.
 #[derive(Debug, Default)]
 pub(super) struct Block {
-    first: u64,
     count: usize,
     bytes: Vec<u8>,
     text: String,
@@ -351,7 +327,6 @@ pub(super) struct Block {
     shapes: Vec<ShapeRow>,
     ids: Vec<[u8; 16]>,
     columns: [Column; COLUMNS],
-    parts: (usize, usize),
     restarts_at: usize,
     heap_at: usize,
 }
@@ -377,21 +352,15 @@ impl Block {
             + size_of::<Block>()
     }
 
-    /// The parts of commits, as the writer left them in [`Builder::parts`].
-    pub(super) fn part_bytes(&self) -> &[u8] {
-        self.bytes.get(self.parts.0..self.parts.1).unwrap_or_default()
-    }
-
     /// Checks the layout of the bytes in the buffer and makes their records reachable.
-    pub(super) fn parse(&mut self, first: u64, expected: usize) -> Result<(), Malformed> {
-        self.first = first;
+    pub(super) fn parse(&mut self, expected: usize) -> Result<(), Malformed> {
         let whole = self.bytes.len();
         let mut reader = Reader::new(&self.bytes);
         let mut counts = [0usize; HEAD_BYTES / 4];
         for count in &mut counts {
             *count = reader.u32()? as usize;
         }
-        let [count, strings, streams, shapes, ids, text, parts, heap] = counts;
+        let [count, strings, streams, shapes, ids, text, heap] = counts;
         if count != expected || count > RECORDS_MAX {
             return Err(Malformed("the number of records in the block is not the one in its header"));
         }
@@ -405,9 +374,6 @@ impl Block {
         self.restarts_at = whole - reader.left();
         reader.take(count.div_ceil(RESTART) * 4)?;
         let text_bytes = reader.take(text)?;
-        let parts_at = whole - reader.left();
-        reader.take(parts)?;
-        self.parts = (parts_at, whole - reader.left());
         for (number, column) in self.columns.iter_mut().enumerate() {
             let (width, base) = (entries.u8()?, entries.u64()?);
             let at = whole - reader.left();
@@ -509,9 +475,15 @@ impl Block {
         self.text.get(span.0 as usize..span.1 as usize).unwrap_or_default()
     }
 
-    /// The record at `position`, whose heap bytes begin at `heap`, and where those of the next one begin.
+    /// The record at `position`, which is `sequence` of the ledger and whose heap bytes begin at `heap`, and where
+    /// those of the next one begin.
     #[inline]
-    pub(super) fn view(&self, position: usize, heap: usize) -> Result<(RecordView<'_>, usize), Malformed> {
+    pub(super) fn view(
+        &self,
+        sequence: u64,
+        position: usize,
+        heap: usize,
+    ) -> Result<(RecordView<'_>, usize), Malformed> {
         let stream =
             self.streams.get(size(self.value(STREAM, position)?)).ok_or(Malformed("a stream's number"))?;
         let shape = self.shape(position)?;
@@ -540,7 +512,7 @@ impl Block {
             number => Some(self.ids.get(size(number) - 1).ok_or(Malformed("a correlation's number"))?),
         };
         let view = RecordView {
-            sequence: self.first + position as u64,
+            sequence,
             stream: self.text(stream.name),
             version: stream.version.wrapping_add(self.value(VERSION, position)?),
             type_id: shape.type_id,

@@ -6,36 +6,50 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::block::{Block, Malformed};
-use super::cache::BlockCache;
+use super::cache::{BlockCache, Kept};
 use super::parts::Parts;
+use super::stretch::Stretch;
 use super::{
-    BLOCK_BYTES_MAX, BLOCK_HEADER_BYTES, BlockHeader, CODEC_LZ4, CODEC_NONE, ENTRY_BYTES, ENTRY_HAS_CURSORS,
-    ENTRY_HAS_KEYS, Entry, HEADER_BYTES, HEADER_MAGIC, SEALED_FORMAT, SealedError, TRAILER_BYTES,
-    TRAILER_MAGIC,
+    BLOCK_BYTES_MAX, BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockHeader, ENTRY_BYTES, ENTRY_HAS_CURSORS,
+    ENTRY_HAS_KEYS, Entry, HEADER_BYTES, HEADER_MAGIC, LANES_MAX, SEALED_FORMAT, STRETCH_MAGIC, SealedError,
+    TRAILER_BYTES, TRAILER_MAGIC, decompress,
 };
 use crate::bytes::{Reader, Short};
 use crate::disk::{Disk, DiskFile, Mode, read_exact_at};
 use crate::frame::{Body, BodyBuilder, BodyError, CommitPart};
 use crate::record::RecordView;
 
-/// An open sealed segment. Holds the footer in memory: 44 bytes for each block.
+/// An open sealed segment. Holds the footer in memory: 48 bytes for each stretch of about a mebibyte.
 pub(crate) struct Sealed {
     path: PathBuf,
     file: Arc<dyn DiskFile>,
     pub(super) entries: Vec<Entry>,
     first: u64,
     last: u64,
-    commits: u64,
     content_hash: [u8; 32],
     bytes: u64,
     footer_at: u64,
 }
 
-/// The memory that reading block after block needs, kept from one to the next.
-#[derive(Debug, Default)]
+/// The memory that reading stretch after stretch needs, kept from one to the next.
+#[derive(Default)]
 struct Buffers {
     stored: Vec<u8>,
+    raw: Vec<u8>,
+    stretch: Stretch,
+    cursors: [Cursor; LANES_MAX],
+}
+
+/// Where a walk through a stretch stands in one lane.
+#[derive(Default)]
+struct Cursor {
     block: Block,
+    /// Index of the block among the stretch's.
+    number: usize,
+    position: usize,
+    heap: usize,
+    /// Records of the lane up to here; `None` before the walk has met one.
+    rank: Option<usize>,
 }
 
 impl Sealed {
@@ -125,33 +139,24 @@ impl Sealed {
                 && entry.stored as usize <= BLOCK_BYTES_MAX
                 && entry.raw as usize <= BLOCK_BYTES_MAX;
             if entry.offset != offset || entry.first != next || entry.records == 0 || !sizes {
-                return Err(damaged(footer_at, "the footer's blocks do not follow one another"));
+                return Err(damaged(footer_at, "the footer's stretches do not follow one another"));
             }
             if entry.flags & !(ENTRY_HAS_KEYS | ENTRY_HAS_CURSORS) != 0 {
                 return Err(damaged(footer_at, "the footer has a flag that no writer sets"));
             }
-            let end = (offset.checked_add(entry.stored.into()), next.checked_add(entry.records.into()));
+            let bytes = u64::from(entry.blocks) + u64::from(entry.stored);
+            let end = (offset.checked_add(bytes), next.checked_add(entry.records.into()));
             let (Some(end), Some(after)) = end else {
-                return Err(damaged(footer_at, "the footer's blocks do not add up to the segment"));
+                return Err(damaged(footer_at, "the footer's stretches do not add up to the segment"));
             };
             (offset, next) = (end, after);
             counted += u64::from(entry.commits);
             entries.push(entry);
         }
         if offset != footer_at || next.checked_sub(1) != Some(last) || counted != commits {
-            return Err(damaged(footer_at, "the footer's blocks do not add up to the segment"));
+            return Err(damaged(footer_at, "the footer's stretches do not add up to the segment"));
         }
-        Ok(Sealed {
-            path: path.to_owned(),
-            file,
-            entries,
-            first,
-            last,
-            commits,
-            content_hash,
-            bytes,
-            footer_at,
-        })
+        Ok(Sealed { path: path.to_owned(), file, entries, first, last, content_hash, bytes, footer_at })
     }
 
     /// First sequence.
@@ -164,12 +169,6 @@ impl Sealed {
         self.last
     }
 
-    /// Number of commits.
-    #[cfg(test)]
-    pub(crate) fn commit_count(&self) -> u64 {
-        self.commits
-    }
-
     /// Bytes of the file.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
@@ -179,7 +178,7 @@ impl Sealed {
     ///
     /// # Errors
     ///
-    /// [`SealedError::Io`], or [`SealedError::Damaged`] naming the block's sequences.
+    /// [`SealedError::Io`], or [`SealedError::Damaged`] naming the sequences.
     pub(crate) fn scan(
         &self,
         from: u64,
@@ -189,53 +188,135 @@ impl Sealed {
         let mut buffers = Buffers::default();
         let start = self.entries.partition_point(|entry| entry.last() < from);
         for entry in self.entries[start..].iter().take_while(|entry| entry.first <= to) {
-            self.load(entry, &mut buffers.stored, &mut buffers.block)?;
-            let block = &buffers.block;
-            let malformed = |what: Malformed| self.malformed(entry, what);
-            let skip =
-                usize::try_from(from.saturating_sub(entry.first)).unwrap_or(usize::MAX).min(block.count());
-            let mut heap = block.heap_offset(skip).map_err(malformed)?;
-            for position in skip..block.count() {
-                let (view, next) = block.view(position, heap).map_err(malformed)?;
-                if view.sequence > to {
-                    return Ok(ControlFlow::Continue(()));
-                }
-                heap = next;
-                if visit(&view).is_break() {
-                    return Ok(ControlFlow::Break(()));
-                }
+            self.load_stretch(entry, &mut buffers.stored, &mut buffers.raw, &mut buffers.stretch)?;
+            let flow = self.walk(&mut buffers, from.max(entry.first), to.min(entry.last()), &mut *visit)?;
+            if flow.is_break() {
+                return Ok(flow);
             }
         }
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Shows one record; `None` if it lies in another segment. Only its block is read, and only its own part of
-    /// the block looked at.
-    ///
-    /// # Errors
-    ///
-    /// [`SealedError::Io`], or [`SealedError::Damaged`] naming the block's sequences.
-    pub(crate) fn get<R>(
+    /// Shows the records of a loaded stretch from `from` to `to`, both included and both within it.
+    fn walk(
         &self,
-        sequence: u64,
-        cache: &BlockCache,
-        show: impl FnOnce(&RecordView<'_>) -> R,
-    ) -> Result<Option<R>, SealedError> {
-        let Some(entry) = self.entry_of(sequence) else { return Ok(None) };
-        let block = self.block(entry, cache)?;
-        let malformed = |what| self.malformed(entry, what);
-        let position = usize::try_from(sequence - entry.first).unwrap_or(usize::MAX);
-        let heap = block.heap_offset(position).map_err(malformed)?;
-        let (view, _) = block.view(position, heap).map_err(malformed)?;
-        Ok(Some(show(&view)))
+        buffers: &mut Buffers,
+        from: u64,
+        to: u64,
+        mut visit: impl FnMut(&RecordView<'_>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, SealedError> {
+        let Buffers { stored, stretch, cursors, .. } = buffers;
+        let stretch = &*stretch;
+        for cursor in cursors.iter_mut() {
+            cursor.rank = None;
+        }
+        let within = |sequence: u64| usize::try_from(sequence - stretch.first).unwrap_or(usize::MAX);
+        let start = within(from);
+        for (sequence, lane) in (from..=to).zip(stretch.lanes.get(start..).unwrap_or_default()) {
+            // Every lane number was checked to be one that has blocks when the stretch was read.
+            let Some(cursor) = cursors.get_mut(usize::from(*lane)) else { break };
+            let left = match cursor.rank {
+                Some(_) => cursor.position < cursor.block.count(),
+                None => false,
+            };
+            if !left {
+                let rank = cursor.rank.unwrap_or_else(|| stretch.rank(*lane, start));
+                let lost = || self.damaged_record(sequence, "no block of its lane holds it");
+                let place = stretch.place(*lane, rank).ok_or_else(lost)?;
+                self.load_block(stretch, place.block, stored, &mut cursor.block)?;
+                cursor.number = place.block;
+                cursor.position = place.position;
+                let heap = cursor.block.heap_offset(place.position);
+                cursor.heap = heap.map_err(|what| self.malformed(stretch, place.block, what))?;
+                cursor.rank = Some(rank);
+            }
+            let (view, heap) = cursor
+                .block
+                .view(sequence, cursor.position, cursor.heap)
+                .map_err(|what| self.malformed(stretch, cursor.number, what))?;
+            cursor.heap = heap;
+            cursor.position += 1;
+            cursor.rank = cursor.rank.map(|rank| rank + 1);
+            if visit(&view).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
-    /// Gives the records from the block that holds `from` to the one that holds `to`, block by block, each as a
-    /// body with the parts of the commits in it. Slower than [`Sealed::scan`] by an encoding of every record.
+    /// Shows the records with these sequences, which ascend and may repeat, each once, as far as they lie in this
+    /// segment. Only their blocks are read, and only their own parts of the blocks looked at.
     ///
     /// # Errors
     ///
-    /// [`SealedError::Io`], or [`SealedError::Damaged`] naming the block's sequences.
+    /// [`SealedError::Io`], or [`SealedError::Damaged`] naming the sequences.
+    pub(crate) fn pick(
+        &self,
+        sequences: &[u64],
+        cache: &BlockCache,
+        visit: &mut dyn FnMut(&RecordView<'_>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, SealedError> {
+        let mut left = sequences;
+        while let Some(first) = left.first() {
+            let Some(entry) = self.entry_of(*first) else {
+                left = &left[1..];
+                continue;
+            };
+            let here = left.partition_point(|sequence| *sequence <= entry.last());
+            let stretch = self.stretch(entry, cache)?;
+            let flow = self.pick_within(&stretch, &left[..here], cache, visit)?;
+            if flow.is_break() {
+                return Ok(flow);
+            }
+            left = &left[here..];
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn pick_within(
+        &self,
+        stretch: &Stretch,
+        sequences: &[u64],
+        cache: &BlockCache,
+        visit: &mut dyn FnMut(&RecordView<'_>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, SealedError> {
+        // Of each lane met: up to which record its records were counted, how many they were, and its block.
+        let mut known: [(usize, usize); LANES_MAX] = Default::default();
+        let mut held: [Option<(usize, Arc<Block>)>; LANES_MAX] = Default::default();
+        let mut before = None;
+        for sequence in sequences {
+            if before == Some(*sequence) {
+                continue;
+            }
+            before = Some(*sequence);
+            let lost = || self.damaged_record(*sequence, "no block of its lane holds it");
+            let index = usize::try_from(*sequence - stretch.first).unwrap_or(usize::MAX);
+            let lane = *stretch.lanes.get(index).ok_or_else(lost)?;
+            let (counted, rank) = known.get_mut(usize::from(lane)).ok_or_else(lost)?;
+            *rank += stretch.between(lane, *counted, index);
+            *counted = index;
+            let place = stretch.place(lane, *rank).ok_or_else(lost)?;
+            let block = &mut held[usize::from(lane)];
+            let block = match block {
+                Some((number, block)) if *number == place.block => block,
+                _ => &mut block.insert((place.block, self.block(stretch, place.block, cache)?)).1,
+            };
+            let malformed = |what| self.malformed(stretch, place.block, what);
+            let heap = block.heap_offset(place.position).map_err(malformed)?;
+            let (view, _) = block.view(*sequence, place.position, heap).map_err(malformed)?;
+            if visit(&view).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Gives the records from the stretch that holds `from` to the one that holds `to`, stretch by stretch, each as
+    /// a body with the parts of the commits in it. Slower than [`Sealed::scan`] by an encoding of every record.
+    ///
+    /// # Errors
+    ///
+    /// [`SealedError::Io`], or [`SealedError::Damaged`] naming the sequences.
     pub(crate) fn bodies(
         &self,
         from: u64,
@@ -246,26 +327,34 @@ impl Sealed {
         let (mut builder, mut bytes) = (BodyBuilder::new(self.first), Vec::new());
         let start = self.entries.partition_point(|entry| entry.last() < from);
         for entry in self.entries[start..].iter().take_while(|entry| entry.first <= to) {
-            self.load(entry, &mut buffers.stored, &mut buffers.block)?;
-            let block = &buffers.block;
-            let malformed = |what: Malformed| self.malformed(entry, what);
+            self.load_stretch(entry, &mut buffers.stored, &mut buffers.raw, &mut buffers.stretch)?;
             let unfit = |_: BodyError| self.damaged(entry, "a record does not follow on in its stream");
+            let short = |_: Short| self.damaged(entry, "its commits end early");
+            let part_bytes = std::mem::take(&mut buffers.stretch.parts);
+            let mut parts = Parts::new(entry.first, &part_bytes);
             builder.reset(entry.first);
-            let mut parts = Parts::new(entry.first, block.part_bytes());
-            let (mut position, mut heap) = (0, 0);
-            while let Some((_, part)) = parts.next().map_err(|short| malformed(short.into()))? {
-                let mut recorded_at = 0;
-                for _ in 0..part.records {
-                    let (view, next) = block.view(position, heap).map_err(malformed)?;
-                    builder.push(&view).map_err(unfit)?;
-                    recorded_at = view.recorded_at;
-                    position += 1;
-                    heap = next;
+            let mut part = parts.next().map_err(short)?;
+            let mut failed = Ok(());
+            let mut step = |record: &RecordView<'_>| -> Result<(), SealedError> {
+                builder.push(record).map_err(unfit)?;
+                let Some((first, of)) = &mut part else {
+                    return Err(self.damaged(entry, "it holds records of no commit"));
+                };
+                if record.sequence + 1 == *first + u64::from(of.records) {
+                    let tail = of.tail.take().unwrap_or_default();
+                    builder.end_part(of.before, of.after, record.recorded_at, &tail);
+                    part = parts.next().map_err(short)?;
                 }
-                builder.end_part(part.before, part.after, recorded_at, &part.tail.unwrap_or_default());
-            }
-            if position != block.count() {
-                return Err(self.damaged(entry, "it holds records of no commit"));
+                Ok(())
+            };
+            let flow = self.walk(&mut buffers, entry.first, entry.last(), |record| {
+                failed = step(record);
+                if failed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            });
+            failed?;
+            let _ = flow?;
+            if part.is_some() || builder.next_sequence() != entry.last() + 1 {
+                return Err(self.damaged(entry, "its commits hold more records than it has"));
             }
             bytes.clear();
             builder.encode(&mut bytes);
@@ -282,7 +371,7 @@ impl Sealed {
     ///
     /// # Errors
     ///
-    /// [`SealedError::Io`], or [`SealedError::Damaged`] naming the block's sequences.
+    /// [`SealedError::Io`], or [`SealedError::Damaged`] naming the sequences.
     pub(crate) fn part_of<R>(
         &self,
         sequence: u64,
@@ -290,17 +379,17 @@ impl Sealed {
         show: impl FnOnce(u64, &CommitPart<'_>) -> R,
     ) -> Result<Option<R>, SealedError> {
         let Some(entry) = self.entry_of(sequence) else { return Ok(None) };
-        let block = self.block(entry, cache)?;
-        let malformed = |what: Malformed| self.malformed(entry, what);
-        let mut parts = Parts::new(entry.first, block.part_bytes());
-        while let Some((first, mut part)) = parts.next().map_err(|short| malformed(short.into()))? {
-            if sequence >= first + u64::from(part.records) {
-                continue;
+        let stretch = self.stretch(entry, cache)?;
+        let mut parts = Parts::new(entry.first, &stretch.parts);
+        let short = |_: Short| self.damaged(entry, "its commits end early");
+        while let Some((first, mut part)) = parts.next().map_err(short)? {
+            if sequence < first + u64::from(part.records) {
+                let _ = self.pick_within(&stretch, &[sequence], cache, &mut |record| {
+                    part.recorded_at = record.recorded_at;
+                    ControlFlow::Break(())
+                })?;
+                return Ok(Some(show(first, &part)));
             }
-            let position = usize::try_from(first - entry.first).unwrap_or(usize::MAX);
-            let heap = block.heap_offset(position).map_err(malformed)?;
-            part.recorded_at = block.view(position, heap).map_err(malformed)?.0.recorded_at;
-            return Ok(Some(show(first, &part)));
         }
         Err(self.damaged(entry, "no commit holds its records"))
     }
@@ -317,62 +406,18 @@ impl Sealed {
         let mut header = [0; HEADER_BYTES];
         self.read(0, &mut header)?;
         hasher.update(&header);
-        // Of the commit that the block before did not end: its records so far, and those still to come.
+        // Of the commit that the stretch before did not end: its records so far, and those still to come.
         let (mut had, mut owed) = (0, 0);
-        let mut commits = 0;
         for entry in &self.entries {
-            self.load(entry, &mut buffers.stored, &mut buffers.block)?;
-            hasher.update(&buffers.stored);
-            let block = &buffers.block;
-            let malformed = |what: Malformed| self.malformed(entry, what);
-            let mut heap = 0;
-            for position in 0..block.count() {
-                if block.heap_offset(position).map_err(malformed)? != heap {
-                    return Err(self.damaged(entry, "a stored offset is not where the record begins"));
-                }
-                let (view, next) = block.view(position, heap).map_err(malformed)?;
-                if position == 0 && view.recorded_at != entry.recorded_at {
-                    return Err(self.damaged(entry, "the footer states another time than the block"));
-                }
-                heap = next;
-            }
-            if heap != block.heap_bytes() {
-                return Err(self.damaged(entry, "the records do not fill the block"));
-            }
-            let (mut count, mut flags) = (0, 0);
-            let mut parts = Parts::new(entry.first, block.part_bytes());
-            let mut next = entry.first;
-            while let Some((first, part)) = parts.next().map_err(|short| malformed(short.into()))? {
-                let follows = match owed {
-                    0 => part.before == 0,
-                    _ => part.before == had && part.records + part.after == owed,
-                };
-                if !follows || (part.after > 0 && first + u64::from(part.records) <= entry.last()) {
-                    return Err(self.damaged(entry, "its commits do not follow one another"));
-                }
-                had = part.before + part.records;
-                owed = part.after;
-                next = first + u64::from(part.records);
-                if let Some(tail) = part.tail {
-                    count += 1;
-                    flags |= tail.key.map_or(0, |_| ENTRY_HAS_KEYS);
-                    flags |= if tail.cursors.is_empty() { 0 } else { ENTRY_HAS_CURSORS };
-                }
-            }
-            if count != entry.commits || flags != entry.flags {
-                return Err(self.damaged(entry, "the footer lists other commits than the block"));
-            }
-            if next != entry.last() + 1 {
-                return Err(self.damaged(entry, "its commits do not hold exactly its records"));
-            }
-            commits += u64::from(entry.commits);
-            progress(u64::from(entry.stored));
+            self.load_stretch(entry, &mut buffers.stored, &mut buffers.raw, &mut buffers.stretch)?;
+            let head = std::mem::take(&mut buffers.stored);
+            self.verify_blocks(entry, &mut buffers, &mut hasher)?;
+            hasher.update(&head);
+            self.verify_commits(entry, &buffers.stretch, &mut had, &mut owed)?;
+            progress(u64::from(entry.blocks) + u64::from(entry.stored));
         }
         if owed != 0 {
             return Err(self.damaged_at(self.footer_at, "the last commit is not whole"));
-        }
-        if commits != self.commits {
-            return Err(self.damaged_at(self.footer_at, "the trailer counts other commits than there are"));
         }
         let length = self.bytes - TRAILER_BYTES as u64 - self.footer_at;
         buffers.stored.resize(usize::try_from(length).unwrap_or(0), 0);
@@ -384,49 +429,144 @@ impl Sealed {
         Ok(())
     }
 
+    /// Checks that the records fill each block exactly and can all be read.
+    fn verify_blocks(
+        &self,
+        entry: &Entry,
+        buffers: &mut Buffers,
+        hasher: &mut blake3::Hasher,
+    ) -> Result<(), SealedError> {
+        let Buffers { stored, stretch, cursors, .. } = buffers;
+        let block = &mut cursors[0].block;
+        for number in 0..stretch.blocks.len() {
+            self.load_block(stretch, number, stored, block)?;
+            hasher.update(stored);
+            let malformed = |what: Malformed| self.malformed(stretch, number, what);
+            let (first, _) = stretch.span(number).unwrap_or((entry.first, 0));
+            let mut heap = 0;
+            for position in 0..block.count() {
+                if block.heap_offset(position).map_err(malformed)? != heap {
+                    return Err(malformed(Malformed("a stored offset is not where the record begins")));
+                }
+                let (view, next) = block.view(first, position, heap).map_err(malformed)?;
+                let begins = position == 0 && first == entry.first;
+                if begins && view.recorded_at != entry.recorded_at {
+                    return Err(malformed(Malformed("the footer states another time than the block")));
+                }
+                heap = next;
+            }
+            if heap != block.heap_bytes() {
+                return Err(malformed(Malformed("the records do not fill the block")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that the commits hold exactly the stretch's records, each following on the one before.
+    fn verify_commits(
+        &self,
+        entry: &Entry,
+        stretch: &Stretch,
+        had: &mut u32,
+        owed: &mut u32,
+    ) -> Result<(), SealedError> {
+        let (mut count, mut flags, mut next) = (0, 0, entry.first);
+        let mut parts = Parts::new(entry.first, &stretch.parts);
+        let short = |_: Short| self.damaged(entry, "its commits end early");
+        while let Some((first, part)) = parts.next().map_err(short)? {
+            let follows = match *owed {
+                0 => part.before == 0,
+                _ => part.before == *had && part.records + part.after == *owed,
+            };
+            if !follows || (part.after > 0 && first + u64::from(part.records) <= entry.last()) {
+                return Err(self.damaged(entry, "its commits do not follow one another"));
+            }
+            *had = part.before + part.records;
+            *owed = part.after;
+            next = first + u64::from(part.records);
+            if let Some(tail) = part.tail {
+                count += 1;
+                flags |= tail.key.map_or(0, |_| ENTRY_HAS_KEYS);
+                flags |= if tail.cursors.is_empty() { 0 } else { ENTRY_HAS_CURSORS };
+            }
+        }
+        if count != entry.commits || flags != entry.flags {
+            return Err(self.damaged(entry, "the footer lists other commits than the stretch"));
+        }
+        if next != entry.last() + 1 {
+            return Err(self.damaged(entry, "its commits do not hold exactly its records"));
+        }
+        Ok(())
+    }
+
     fn entry_of(&self, sequence: u64) -> Option<&Entry> {
         let at = self.entries.partition_point(|entry| entry.last() < sequence);
         self.entries.get(at).filter(|entry| entry.first <= sequence)
     }
 
-    fn block(&self, entry: &Entry, cache: &BlockCache) -> Result<Arc<Block>, SealedError> {
-        let name = (self.first, entry.first);
-        if let Some(block) = cache.get(name) {
+    pub(super) fn stretch(&self, entry: &Entry, cache: &BlockCache) -> Result<Arc<Stretch>, SealedError> {
+        let name = (self.first, entry.head_at());
+        if let Some(Kept::Stretch(stretch)) = cache.get(name) {
+            return Ok(stretch);
+        }
+        let (mut stored, mut raw, mut stretch) = (Vec::new(), Vec::new(), Stretch::default());
+        self.load_stretch(entry, &mut stored, &mut raw, &mut stretch)?;
+        let stretch = Arc::new(stretch);
+        cache.keep(name, Kept::Stretch(Arc::clone(&stretch)));
+        Ok(stretch)
+    }
+
+    fn block(&self, stretch: &Stretch, number: usize, cache: &BlockCache) -> Result<Arc<Block>, SealedError> {
+        let name = (self.first, stretch.blocks[number].offset);
+        if let Some(Kept::Block(block)) = cache.get(name) {
             return Ok(block);
         }
-        let mut stored = Vec::new();
-        let mut block = Block::default();
-        self.load(entry, &mut stored, &mut block)?;
+        let (mut stored, mut block) = (Vec::new(), Block::default());
+        self.load_block(stretch, number, &mut stored, &mut block)?;
         let block = Arc::new(block);
-        cache.keep(name, &block);
+        cache.keep(name, Kept::Block(Arc::clone(&block)));
         Ok(block)
     }
 
-    fn load(&self, entry: &Entry, stored: &mut Vec<u8>, block: &mut Block) -> Result<(), SealedError> {
+    fn load_stretch(
+        &self,
+        entry: &Entry,
+        stored: &mut Vec<u8>,
+        raw: &mut Vec<u8>,
+        stretch: &mut Stretch,
+    ) -> Result<(), SealedError> {
+        let damaged = |what| self.damaged(entry, what);
         stored.resize(entry.stored as usize, 0);
-        self.read_of(entry, stored)?;
-        let (header, compressed) = BlockHeader::read(stored).map_err(|what| self.damaged(entry, what))?;
-        if header.first != entry.first || header.records != entry.records || header.raw != entry.raw {
-            return Err(self.damaged(entry, "it is another block than the footer says"));
+        self.read_of(entry.head_at(), stored, || damaged("the file ends within the head of the stretch"))?;
+        let (header, compressed) = BlockHeader::read(stored).map_err(damaged)?;
+        let said = (header.magic, header.first, header.records, header.raw);
+        if said != (STRETCH_MAGIC, entry.first, entry.records, entry.raw) {
+            return Err(damaged("the head of the stretch is another than the footer says"));
         }
-        let buffer = block.buffer();
-        match header.codec {
-            CODEC_NONE => {
-                buffer.clear();
-                buffer.extend_from_slice(compressed);
-            }
-            CODEC_LZ4 => {
-                buffer.resize(header.raw as usize, 0);
-                let length = lz4_flex::block::decompress_into(compressed, buffer)
-                    .map_err(|_| self.damaged(entry, "it does not decompress"))?;
-                buffer.truncate(length);
-            }
-            _ => return Err(self.damaged(entry, "it is compressed in a way this build does not know")),
+        decompress(header.codec, compressed, entry.raw as usize, raw).map_err(damaged)?;
+        stretch
+            .read(raw, entry.first, entry.records, entry.offset, entry.blocks)
+            .map_err(|Malformed(what)| damaged(what))
+    }
+
+    fn load_block(
+        &self,
+        stretch: &Stretch,
+        number: usize,
+        stored: &mut Vec<u8>,
+        block: &mut Block,
+    ) -> Result<(), SealedError> {
+        let entry = &stretch.blocks[number];
+        let damaged = |what| self.malformed(stretch, number, Malformed(what));
+        stored.resize(entry.stored as usize, 0);
+        self.read_of(entry.offset, stored, || damaged("the file ends within the block"))?;
+        let (header, compressed) = BlockHeader::read(stored).map_err(damaged)?;
+        let said = (header.magic, header.records, header.raw);
+        if said != (BLOCK_MAGIC, entry.records, entry.raw) || !stretch.begins(number, header.first) {
+            return Err(damaged("it is another block than its stretch says"));
         }
-        if buffer.len() != header.raw as usize {
-            return Err(self.damaged(entry, "it decompresses to another length than its header says"));
-        }
-        block.parse(entry.first, entry.records as usize).map_err(|what| self.malformed(entry, what))
+        decompress(header.codec, compressed, entry.raw as usize, block.buffer()).map_err(damaged)?;
+        block.parse(entry.records as usize).map_err(|Malformed(what)| damaged(what))
     }
 
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), SealedError> {
@@ -437,13 +577,16 @@ impl Sealed {
         })
     }
 
-    /// Reads a block's bytes; that the file ends within them is damage, since the footer was whole.
-    fn read_of(&self, entry: &Entry, buffer: &mut [u8]) -> Result<(), SealedError> {
-        match read_exact_at(&*self.file, buffer, entry.offset) {
+    /// Reads what the footer or a head lists; that the file ends within it is damage, since the footer was whole.
+    fn read_of(
+        &self,
+        offset: u64,
+        buffer: &mut [u8],
+        ends_early: impl FnOnce() -> SealedError,
+    ) -> Result<(), SealedError> {
+        match read_exact_at(&*self.file, buffer, offset) {
             Ok(()) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                Err(self.damaged(entry, "the file ends within the block"))
-            }
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(ends_early()),
             Err(source) => Err(SealedError::Io {
                 path: self.path.clone(),
                 doing: "read a block of a sealed segment",
@@ -452,14 +595,23 @@ impl Sealed {
         }
     }
 
-    fn malformed(&self, entry: &Entry, Malformed(what): Malformed) -> SealedError {
-        self.damaged(entry, what)
+    /// Damage to a block, named with the sequences of its own records.
+    fn malformed(&self, stretch: &Stretch, number: usize, Malformed(what): Malformed) -> SealedError {
+        let offset = stretch.blocks.get(number).map_or(0, |block| block.offset);
+        let (first, last) = stretch.span(number).unwrap_or((stretch.first, stretch.first));
+        SealedError::Damaged { path: self.path.clone(), offset, first, last, what }
     }
 
+    fn damaged_record(&self, sequence: u64, what: &'static str) -> SealedError {
+        let offset = self.entry_of(sequence).map_or(0, Entry::head_at);
+        SealedError::Damaged { path: self.path.clone(), offset, first: sequence, last: sequence, what }
+    }
+
+    /// Damage to the head of a stretch, without which none of its records is found.
     fn damaged(&self, entry: &Entry, what: &'static str) -> SealedError {
         SealedError::Damaged {
             path: self.path.clone(),
-            offset: entry.offset,
+            offset: entry.head_at(),
             first: entry.first,
             last: entry.last(),
             what,

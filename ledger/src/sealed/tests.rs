@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
@@ -96,7 +97,11 @@ fn each(first: u64, commits: &[Commit], mut show: impl FnMut(usize, RecordView<'
         for row in &commit.rows {
             let version = &mut versions[usize::from(row.stream)];
             *version += 1;
-            let stream = format!("portfolio-{}", row.stream);
+            let stream = match row.stream {
+                0 => "firm".to_owned(),
+                stream if stream % 2 == 0 => format!("portfolio-{stream}"),
+                stream => format!("market-{stream}"),
+            };
             let actor = format!("actor {}", row.actor);
             show(
                 at,
@@ -168,6 +173,15 @@ fn scanned(sealed: &Sealed, from: u64, to: u64) -> Vec<Vec<u8>> {
     all
 }
 
+fn picked(sealed: &Sealed, cache: &BlockCache, sequences: &[u64]) -> Result<Vec<Vec<u8>>, SealedError> {
+    let mut all = Vec::new();
+    let _ = sealed.pick(sequences, cache, &mut |record| {
+        all.push(canonical(record));
+        ControlFlow::Continue(())
+    })?;
+    Ok(all)
+}
+
 fn plain_row(stream: u8, payload: Vec<u8>) -> Row {
     Row {
         stream,
@@ -202,7 +216,6 @@ proptest! {
         let all = all_canonical(first, &commits);
         let count = all.len() as u64;
         prop_assert_eq!((sealed.first(), sealed.last()), (first, first + count - 1));
-        prop_assert_eq!(sealed.commit_count(), commits.len() as u64);
         sealed.verify(&mut |_| {}).unwrap();
 
         prop_assert_eq!(&scanned(&sealed, 0, u64::MAX), &all);
@@ -214,38 +227,39 @@ proptest! {
 
         let cache = BlockCache::new(200_000);
         for (sequence, expected) in (first..).zip(&all) {
-            let found = sealed.get(sequence, &cache, canonical).unwrap();
-            prop_assert_eq!(found.as_ref(), Some(expected));
+            prop_assert_eq!(&picked(&sealed, &cache, &[sequence]).unwrap(), std::slice::from_ref(expected));
             prop_assert!(cache.bytes() <= 200_000);
         }
-        prop_assert!(sealed.get(first + count, &cache, canonical).unwrap().is_none());
-        prop_assert!(sealed.get(first - 1, &cache, canonical).unwrap().is_none());
+        prop_assert!(picked(&sealed, &cache, &[first - 1, first + count]).unwrap().is_empty());
+        let some: Vec<u64> = (first..first + count).step_by(1 + usize::from(window.0) % 9).collect();
+        let expected: Vec<_> = all.iter().step_by(1 + usize::from(window.0) % 9).cloned().collect();
+        prop_assert_eq!(picked(&sealed, &cache, &some).unwrap(), expected);
+        prop_assert_eq!(picked(&sealed, &cache, &[first, first, first]).unwrap().len(), 1);
 
-        // A commit's key, cursors and known records are found by the sequence of its last record.
-        let mut end = first;
-        for commit in &commits {
-            end += commit.rows.len() as u64;
-            let seen = sealed.part_of(end - 1, &cache, |begin, part| {
-                assert_eq!(begin + u64::from(part.records), end);
-                assert_eq!(begin - u64::from(part.before), end - commit.rows.len() as u64);
-                assert_eq!(part.recorded_at, commit.recorded_at);
-                part.tail.clone() == Some(commit.tail())
-            });
-            prop_assert_eq!(seen.unwrap(), Some(true));
-        }
-
-        // Block by block as bodies, and sealed once more from those of whole commits.
-        let (mut records, mut ends) = (Vec::new(), 0);
+        // As bodies: a commit's key, cursors and known records come with its last record.
+        let (mut records, mut ends) = (Vec::new(), Vec::new());
         let _ = sealed.bodies(0, u64::MAX, &mut |body| {
             let _ = body.visit(0, u64::MAX, |record| {
                 records.push(canonical(record));
                 ControlFlow::Continue(())
             }).unwrap();
-            ends += body.parts().iter().filter(|part| part.tail.is_some()).count();
+            let mut end = body.first_sequence();
+            for part in body.parts() {
+                end += u64::from(part.records);
+                if let Some(tail) = &part.tail {
+                    let commit = &commits[ends.len()];
+                    assert_eq!(tail, &commit.tail());
+                    assert_eq!(part.recorded_at, commit.recorded_at);
+                    assert_eq!((part.before + part.records) as usize, commit.rows.len());
+                    ends.push(end);
+                }
+            }
             ControlFlow::Continue(())
         }).unwrap();
+        let mut end = first;
+        let expected: Vec<u64> = commits.iter().map(|commit| { end += commit.rows.len() as u64; end }).collect();
+        prop_assert_eq!(ends, expected);
         prop_assert_eq!(&records, &all);
-        prop_assert_eq!(ends, commits.len());
     }
 }
 
@@ -286,7 +300,13 @@ fn frames_are_sealed_with_all_their_commits() {
     let sealed = open(&path).unwrap();
     sealed.verify(&mut |_| {}).unwrap();
     assert_eq!(scanned(&sealed, 0, u64::MAX), all_canonical(1, &commits));
-    assert_eq!(sealed.commit_count(), 40);
+    let mut cursors = Vec::new();
+    let _ = sealed.bodies(0, u64::MAX, &mut |body| {
+        let tails = body.parts().iter().filter_map(|part| part.tail.as_ref());
+        cursors.extend(tails.flat_map(|tail| tail.cursors.iter().map(|(_, to)| to[0])));
+        ControlFlow::Continue(())
+    });
+    assert!(cursors.into_iter().eq(0..40));
 }
 
 #[test]
@@ -297,52 +317,129 @@ fn every_flipped_bit_is_found() {
     commit.key = Some(("key".to_owned(), [8; 32]));
     seal(&path, 1, &[commit.clone(), plain_commit(vec![plain_row(1, vec![7; 40])])]);
     let whole = fs::read(&path).unwrap();
+    let file = fs::File::options().write(true).open(&path).unwrap();
     for bit in 0..whole.len() * 8 {
-        let mut bytes = whole.clone();
-        bytes[bit / 8] ^= 1 << (bit % 8);
-        fs::write(&path, &bytes).unwrap();
+        let (at, byte) = (bit as u64 / 8, whole[bit / 8]);
+        file.write_all_at(&[byte ^ 1 << (bit % 8)], at).unwrap();
         let found = open(&path).and_then(|sealed| sealed.verify(&mut |_| {}));
         assert!(found.is_err(), "bit {bit} was flipped and nobody noticed");
+        file.write_all_at(&[byte], at).unwrap();
     }
-    fs::write(&path, &whole).unwrap();
     open(&path).unwrap().verify(&mut |_| {}).unwrap();
 }
 
+/// Damages the file at `offset`, and expects a scan to end after `before` and to name the damage as `named`.
+fn damage(path: &Path, offset: u64, before: u64, named: (u64, u64)) -> Sealed {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[usize::try_from(offset).unwrap() + 40] ^= 4;
+    fs::write(path, &bytes).unwrap();
+    let sealed = open(path).unwrap();
+    let mut seen = 0;
+    let failed = sealed.scan(0, u64::MAX, &mut |record| {
+        seen = record.sequence;
+        ControlFlow::Continue(())
+    });
+    assert_eq!(seen, before);
+    for error in [failed.unwrap_err(), sealed.verify(&mut |_| {}).unwrap_err()] {
+        match error {
+            SealedError::Damaged { first, last, offset: at, .. } => {
+                assert_eq!((first, last, at), (named.0, named.1, offset));
+            }
+            other => panic!("not named as damage: {other}"),
+        }
+    }
+    sealed
+}
+
 #[test]
-fn a_damaged_block_is_named_with_its_sequences_and_the_others_stay_readable() {
+fn damage_is_named_with_its_sequences_and_the_rest_stays_readable() {
     let dir = tempfile::tempdir().unwrap();
     let path = sealed_file(&dir);
-    let rows = (0..9_000u32)
+    let rows: Vec<Row> = (0..80_000u32)
         .map(|at| {
             plain_row(u8::try_from(at % 7).unwrap(), blake3::hash(&at.to_le_bytes()).as_bytes().to_vec())
         })
         .collect();
     seal(&path, 11, &[plain_commit(rows)]);
     let sealed = open(&path).unwrap();
-    let (third, block_count) = (sealed.entries[2], sealed.entries.len());
-    assert!(block_count > 3, "the test needs several blocks");
-    let mut bytes = fs::read(&path).unwrap();
-    bytes[usize::try_from(third.offset).unwrap() + 500] ^= 4;
-    fs::write(&path, &bytes).unwrap();
-
-    let sealed = open(&path).unwrap();
-    let mut seen = 0;
-    let failed = sealed.scan(0, u64::MAX, &mut |record| {
-        seen = record.sequence;
-        ControlFlow::Continue(())
-    });
-    assert_eq!(seen, third.first - 1);
-    for error in [failed.unwrap_err(), sealed.verify(&mut |_| {}).unwrap_err()] {
-        match error {
-            SealedError::Damaged { first, last, offset, .. } => {
-                assert_eq!((first, last, offset), (third.first, third.last(), third.offset));
-            }
-            other => panic!("not named as damage: {other}"),
-        }
-    }
     let cache = BlockCache::new(1 << 20);
-    assert!(sealed.get(third.first, &cache, canonical).is_err());
-    assert!(sealed.get(third.last() + 1, &cache, canonical).unwrap().is_some());
+    assert!(sealed.entries.len() > 2, "the test needs several stretches");
+    let second = sealed.entries[1];
+    let stretch = sealed.stretch(&second, &cache).unwrap();
+    let lanes = stretch.blocks.iter().map(|block| block.lane).max().unwrap();
+    assert!(lanes > 1 && stretch.blocks.len() > 6, "and several blocks of several lanes");
+    let span = stretch.span(0).unwrap();
+    let offset = stretch.blocks[0].offset;
+    drop(sealed);
+
+    let whole = fs::read(&path).unwrap();
+    let sealed = damage(&path, offset, span.0 - 1, span);
+    let cache = BlockCache::new(1 << 20);
+    assert!(picked(&sealed, &cache, &[span.0]).is_err());
+    let others = [11, 12, second.last(), second.last() + 1];
+    assert_eq!(picked(&sealed, &cache, &others).unwrap().len(), 4, "other blocks are not touched");
+
+    fs::write(&path, &whole).unwrap();
+    let sealed = damage(&path, second.head_at(), second.first - 1, (second.first, second.last()));
+    let cache = BlockCache::new(1 << 20);
+    assert!(picked(&sealed, &cache, &[second.first]).is_err());
+    assert_eq!(picked(&sealed, &cache, &[11, second.last() + 1]).unwrap().len(), 2);
+}
+
+#[test]
+fn a_stream_is_read_without_the_records_of_other_categories() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = sealed_file(&dir);
+    let rows: Vec<Row> = (0..20_000u32)
+        .map(|at| {
+            let stream = if at % 100 == 0 { 2 } else { 1 };
+            plain_row(stream, blake3::hash(&at.to_le_bytes()).as_bytes().to_vec())
+        })
+        .collect();
+    seal(&path, 1, &[plain_commit(rows)]);
+    let sealed = open(&path).unwrap();
+    let cache = BlockCache::new(16 << 20);
+    let portfolio: Vec<u64> = (1..=20_000).step_by(100).collect();
+    assert_eq!(picked(&sealed, &cache, &portfolio).unwrap().len(), 200);
+    // 200 records of 32 bytes, and the heads that say where the 20,000 lie.
+    assert!(cache.bytes() < 100_000, "{} bytes were unpacked for them", cache.bytes());
+}
+
+#[test]
+fn more_categories_than_lanes_are_kept_apart_as_far_as_lanes_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = sealed_file(&dir);
+    let mut writer = Writer::create(&OsDisk, &path, 1).unwrap();
+    let mut all = Vec::new();
+    writer.begin_commit(2_000, &CommitTail::default()).unwrap();
+    for sequence in 1..=2_000u64 {
+        let stream = format!("category{}-{}", sequence % 40, sequence % 3);
+        let view = RecordView {
+            sequence,
+            stream: &stream,
+            version: sequence,
+            type_id: 1,
+            schema_version: 1,
+            codec: 1,
+            occurred_at: 0,
+            recorded_at: 0,
+            actor: "actor",
+            source: "source",
+            key: None,
+            content: Content::Derived,
+            import: None,
+            correlation: None,
+            payload: b"payload",
+        };
+        writer.push(&view).unwrap();
+        all.push(canonical(&view));
+    }
+    writer.finish().unwrap();
+    let sealed = open(&path).unwrap();
+    sealed.verify(&mut |_| {}).unwrap();
+    assert_eq!(scanned(&sealed, 0, u64::MAX), all);
+    let cache = BlockCache::new(16 << 20);
+    assert_eq!(picked(&sealed, &cache, &(1..=2_000).collect::<Vec<u64>>()).unwrap(), all);
 }
 
 #[test]
@@ -394,10 +491,10 @@ fn what_cannot_be_a_segment_is_refused() {
 }
 
 #[test]
-fn a_commit_longer_than_many_blocks_is_whole_at_its_last_record() {
+fn a_commit_longer_than_a_stretch_is_whole_at_its_last_record() {
     let dir = tempfile::tempdir().unwrap();
     let path = sealed_file(&dir);
-    let rows = (0..5_000u32)
+    let rows = (0..50_000u32)
         .map(|at| plain_row(0, blake3::hash(&at.to_le_bytes()).as_bytes().repeat(2)))
         .collect::<Vec<_>>();
     let mut commit = plain_commit(rows);
@@ -405,14 +502,22 @@ fn a_commit_longer_than_many_blocks_is_whole_at_its_last_record() {
     seal(&path, 1, &[commit.clone()]);
     let sealed = open(&path).unwrap();
     sealed.verify(&mut |_| {}).unwrap();
-    assert!(sealed.entries.len() > 5);
-    let cache = BlockCache::new(1 << 20);
-    let seen = sealed.part_of(5_000, &cache, |first, part| {
-        (first - u64::from(part.before), part.after, part.tail.as_ref().and_then(|tail| tail.key).is_some())
+    assert!(sealed.entries.len() > 2);
+    let mut parts = Vec::new();
+    let _ = sealed.bodies(0, u64::MAX, &mut |body| {
+        parts.extend(body.parts().iter().map(|part| {
+            let key = part.tail.as_ref().and_then(|tail| tail.key).is_some();
+            (part.before, part.records, part.after, key)
+        }));
+        ControlFlow::Continue(())
     });
-    assert_eq!(seen.unwrap(), Some((1, 0, true)));
-    let seen = sealed.part_of(1, &cache, |first, part| (first, part.before, part.tail.is_none()));
-    assert_eq!(seen.unwrap(), Some((1, 0, true)));
+    let mut before = 0;
+    for (had, records, after, key) in &parts {
+        assert_eq!((*had, before + records + after), (before, 50_000));
+        assert_eq!(*key, *after == 0, "the key stands where the commit ends");
+        before += records;
+    }
+    assert_eq!(before, 50_000);
 }
 
 #[test]

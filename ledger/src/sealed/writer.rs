@@ -1,5 +1,7 @@
-//! Writing a sealed segment: gathering commits into blocks, compressing them, and the footer.
+//! Writing a sealed segment: gathering commits into stretches and their records into blocks, compressing them, and
+//! the footer.
 
+use std::collections::HashMap;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -7,10 +9,12 @@ use std::sync::Arc;
 
 use super::block::{Block, Builder, RECORDS_MAX};
 use super::parts::{write_part, write_tail};
+use super::stretch::{BlockEntry, Stretch};
 use super::{
-    BLOCK_BYTES, BLOCK_HEADER_BYTES, BlockHeader, CODEC_LZ4, CODEC_NONE, ENTRY_BYTES, ENTRY_HAS_CURSORS,
-    ENTRY_HAS_KEYS, Entry, HEADER_BYTES, HEADER_MAGIC, LARGE_RECORD_BLOCK_BYTES, LARGE_RECORD_BYTES,
-    SEALED_FORMAT, SealedError, TRAILER_BYTES, TRAILER_MAGIC,
+    BLOCK_BYTES, BLOCK_MAGIC, BlockHeader, ENTRY_BYTES, ENTRY_HAS_CURSORS, ENTRY_HAS_KEYS, Entry,
+    HEADER_BYTES, HEADER_MAGIC, LANES_MAX, LARGE_RECORD_BLOCK_BYTES, LARGE_RECORD_BYTES, SEALED_FORMAT,
+    STRETCH_BYTES, STRETCH_MAGIC, STRETCH_RECORDS_MAX, SealedError, TRAILER_BYTES, TRAILER_MAGIC, compress,
+    decompress,
 };
 use crate::disk::{Disk, DiskFile, Mode, beside};
 use crate::frame::{Body, CommitTail};
@@ -34,24 +38,55 @@ pub(crate) struct Writer<'d> {
     next: u64,
     commit: Commit,
     commits: u64,
-    builder: Builder,
-    /// Checksum over the records of the block in progress, compared with what the finished block gives back.
-    digest: u32,
-    block_commits: u32,
-    block_flags: u32,
-    block_recorded_at: i64,
+    categories: HashMap<Box<str>, u8>,
+    lanes: Vec<Lane>,
+    stretch: Stretch,
+    /// Where the stretch begins in the file, and bytes of its closed blocks before compression.
+    stretch_at: u64,
+    stretch_raw: usize,
+    stretch_commits: u32,
+    stretch_flags: u32,
+    stretch_recorded_at: i64,
     entries: Vec<Entry>,
     raw: Vec<u8>,
     stored: Vec<u8>,
     read_back: Block,
 }
 
+/// The block in progress of one lane.
+struct Lane {
+    builder: Builder,
+    /// Sequences of the block's records.
+    sequences: Vec<u64>,
+    /// Checksum over the block's records, compared with what the finished block gives back.
+    digest: u32,
+}
+
+impl Lane {
+    fn new() -> Lane {
+        Lane { builder: Builder::new(), sequences: Vec::new(), digest: 0 }
+    }
+
+    /// Whether the block in progress is better closed than grown by `more` bytes.
+    fn is_full(&self, more: usize) -> bool {
+        let count = self.builder.count();
+        let large_records = self.builder.heap_bytes() >= count * LARGE_RECORD_BYTES;
+        let bytes_max = if large_records { LARGE_RECORD_BLOCK_BYTES } else { BLOCK_BYTES };
+        count > 0 && (self.builder.estimate() + more > bytes_max || count == RECORDS_MAX)
+    }
+}
+
+/// The category of a stream: its name up to the first hyphen.
+fn category(stream: &str) -> &str {
+    stream.split_once('-').map_or(stream, |(category, _)| category)
+}
+
 /// The commit in progress.
 #[derive(Debug, Default)]
 struct Commit {
-    /// Its records in blocks that are closed.
+    /// Its records in stretches that are closed.
     before: u32,
-    /// Its records in the block in progress.
+    /// Its records in the stretch in progress.
     here: u32,
     /// Its records still to come.
     after: u32,
@@ -85,11 +120,14 @@ impl<'d> Writer<'d> {
             next: first,
             commit: Commit::default(),
             commits: 0,
-            builder: Builder::new(first),
-            digest: 0,
-            block_commits: 0,
-            block_flags: 0,
-            block_recorded_at: 0,
+            categories: HashMap::new(),
+            lanes: Vec::new(),
+            stretch: Stretch { first, ..Stretch::default() },
+            stretch_at: HEADER_BYTES as u64,
+            stretch_raw: 0,
+            stretch_commits: 0,
+            stretch_flags: 0,
+            stretch_recorded_at: 0,
             entries: Vec::new(),
             raw: Vec::new(),
             stored: Vec::new(),
@@ -165,36 +203,49 @@ impl<'d> Writer<'d> {
         if self.commit.after == 0 {
             return Err(self.refused("a record belongs to a commit"));
         }
-        let tail = if self.commit.after == 1 { self.commit.tail.len() } else { 0 };
-        let size = record.key.map_or(0, str::len) + record.payload.len() + tail;
-        if self.builder.count() > 0 && self.is_full(size) {
-            self.close_block()?;
+        let lane = self.lane(category(record.stream));
+        let size = record.key.map_or(0, str::len) + record.payload.len();
+        if self.lanes[usize::from(lane)].is_full(size) {
+            self.close_block(lane)?;
         }
-        if self.builder.count() == 0 {
-            self.block_recorded_at = record.recorded_at;
+        if self.stretch_raw >= STRETCH_BYTES || self.stretch.count() == STRETCH_RECORDS_MAX {
+            self.close_stretch()?;
         }
-        self.digest = digest(self.digest, record);
-        self.builder.push(record);
+        if self.stretch.count() == 0 {
+            self.stretch_recorded_at = record.recorded_at;
+        }
+        self.stretch.lanes.push(lane);
+        let lane = &mut self.lanes[usize::from(lane)];
+        lane.sequences.push(record.sequence);
+        lane.digest = digest(lane.digest, record);
+        lane.builder.push(record);
         self.next += 1;
         self.commit.here += 1;
         self.commit.after -= 1;
         if self.commit.after == 0 {
             let Commit { before, here, flags, tail, .. } = &self.commit;
-            write_part(*here, *before, 0, tail, self.builder.parts());
-            self.block_flags |= flags;
-            self.block_commits += 1;
+            write_part(*here, *before, 0, tail, &mut self.stretch.parts);
+            self.stretch_flags |= flags;
+            self.stretch_commits += 1;
             self.commits += 1;
             self.commit.here = 0;
         }
         Ok(())
     }
 
-    /// Whether the block in progress is better closed than grown by `more` bytes.
-    fn is_full(&self, more: usize) -> bool {
-        let count = self.builder.count();
-        let large_records = self.builder.heap_bytes() >= count * LARGE_RECORD_BYTES;
-        let bytes_max = if large_records { LARGE_RECORD_BLOCK_BYTES } else { BLOCK_BYTES };
-        self.builder.estimate() + more > bytes_max || count == RECORDS_MAX
+    /// The lane of a category, a new one if it has none and there is one left.
+    fn lane(&mut self, category: &str) -> u8 {
+        if let Some(lane) = self.categories.get(category) {
+            return *lane;
+        }
+        if self.lanes.len() < LANES_MAX {
+            self.lanes.push(Lane::new());
+        }
+        let lane = u8::try_from(self.lanes.len() - 1).expect("there are few lanes");
+        if self.categories.len() < LANES_MAX {
+            self.categories.insert(category.into(), lane);
+        }
+        lane
     }
 
     /// Writes the footer, syncs the file and gives it its name. When this returns, the segment is durable.
@@ -206,7 +257,7 @@ impl<'d> Writer<'d> {
         if self.commit.after != 0 || self.next == self.first {
             return Err(self.refused("a segment holds whole commits, and at least one"));
         }
-        self.close_block()?;
+        self.close_stretch()?;
         let mut footer = Vec::with_capacity(self.entries.len() * ENTRY_BYTES);
         for entry in &self.entries {
             entry.write(&mut footer);
@@ -215,7 +266,7 @@ impl<'d> Writer<'d> {
         self.write(&footer)?;
         let mut trailer = Vec::with_capacity(TRAILER_BYTES);
         trailer.extend_from_slice(&offset.to_le_bytes());
-        let length = u32::try_from(footer.len()).map_err(|_| self.refused("it has too many blocks"))?;
+        let length = u32::try_from(footer.len()).map_err(|_| self.refused("it has too many stretches"))?;
         trailer.extend_from_slice(&length.to_le_bytes());
         trailer.extend_from_slice(&crc32c::crc32c(&footer).to_le_bytes());
         trailer.extend_from_slice(&SEALED_FORMAT.to_le_bytes());
@@ -236,84 +287,98 @@ impl<'d> Writer<'d> {
             .map_err(|source| self.io("give a sealed segment its name", source))
     }
 
-    fn close_block(&mut self) -> Result<(), SealedError> {
-        let first = self.builder.first();
+    fn close_block(&mut self, number: u8) -> Result<(), SealedError> {
+        let lane = &mut self.lanes[usize::from(number)];
+        lane.builder.encode(&mut self.raw);
+        let codec = compress(&self.raw, &mut self.stored);
+        check_block(codec, &self.raw, &self.stored, lane, &mut self.read_back)?;
+        let first = lane.sequences.first().copied().unwrap_or(0);
+        let records = lane.builder.count();
+        lane.builder.restart();
+        lane.sequences.clear();
+        lane.digest = 0;
+        let offset = self.offset();
+        let header = self.write_block(BLOCK_MAGIC, codec, first, records)?;
+        self.stretch_raw += header.raw as usize;
+        self.stretch.blocks.push(BlockEntry {
+            lane: number,
+            offset,
+            stored: header.bytes(),
+            raw: header.raw,
+            records: header.records,
+        });
+        Ok(())
+    }
+
+    /// Closes the blocks of all lanes and writes the head that says what lies in them.
+    fn close_stretch(&mut self) -> Result<(), SealedError> {
+        for lane in 0..self.lanes.len() {
+            if self.lanes[lane].builder.count() > 0 {
+                self.close_block(u8::try_from(lane).expect("there are few lanes"))?;
+            }
+        }
         if self.commit.here > 0 {
             let Commit { before, here, after, .. } = self.commit;
-            write_part(here, before, after, &[], self.builder.parts());
+            write_part(here, before, after, &[], &mut self.stretch.parts);
             self.commit.before += here;
             self.commit.here = 0;
         }
-        self.builder.encode(&mut self.raw);
-        self.stored.resize(lz4_flex::block::get_maximum_output_size(self.raw.len()), 0);
-        let length = lz4_flex::block::compress_into(&self.raw, &mut self.stored)
-            .map_err(|_| self.refused("its block does not compress into the room for it"))?;
-        // A block that shrinks by less than a sixteenth is not worth decompressing at every read.
-        let codec = if length + self.raw.len() / 16 < self.raw.len() {
-            self.stored.truncate(length);
-            CODEC_LZ4
-        } else {
-            self.stored.clear();
-            self.stored.extend_from_slice(&self.raw);
-            CODEC_NONE
-        };
-        self.check_block(codec)?;
-        let too_large = |_| SealedError::Refused { sequence: first, what: "its block is larger than 4 GiB" };
-        let header = BlockHeader {
-            codec,
-            first,
-            records: u32::try_from(self.builder.count()).map_err(too_large)?,
-            raw: u32::try_from(self.raw.len()).map_err(too_large)?,
-            stored: u32::try_from(self.stored.len()).map_err(too_large)?,
-        };
-        let stored_bytes = self.stored.len() + BLOCK_HEADER_BYTES;
+        let (first, records, head_at) = (self.stretch.first, self.stretch.count(), self.offset());
+        let too_large =
+            |_| SealedError::Refused { sequence: first, what: "its stretch is larger than 4 GiB" };
+        let blocks = u32::try_from(head_at - self.stretch_at).map_err(too_large)?;
+        self.stretch.write(&mut self.raw);
+        let codec = compress(&self.raw, &mut self.stored);
+        let header = self.write_block(STRETCH_MAGIC, codec, first, records)?;
+        // As for blocks: what was written must be what is read, while the segment it replaces still exists.
+        let (mut back, mut raw) = (Stretch::default(), Vec::new());
+        let read = decompress(codec, &self.stored, header.raw as usize, &mut raw).is_ok()
+            && back.read(&raw, first, header.records, self.stretch_at, blocks).is_ok();
+        if !read || back != self.stretch {
+            let what = "the head of its stretch does not give back what went in";
+            return Err(SealedError::Refused { sequence: first, what });
+        }
         self.entries.push(Entry {
-            offset: self.offset(),
-            stored: u32::try_from(stored_bytes).map_err(too_large)?,
+            offset: self.stretch_at,
+            blocks,
+            stored: header.bytes(),
             raw: header.raw,
             first,
             records: header.records,
-            commits: self.block_commits,
-            flags: self.block_flags,
-            recorded_at: self.block_recorded_at,
+            commits: self.stretch_commits,
+            flags: self.stretch_flags,
+            recorded_at: self.stretch_recorded_at,
         });
+        self.stretch.restart(self.next);
+        self.stretch_at = self.offset();
+        self.stretch_raw = 0;
+        self.stretch_commits = 0;
+        self.stretch_flags = 0;
+        Ok(())
+    }
+
+    /// Writes what was compressed from `raw` into `stored`, with its header.
+    fn write_block(
+        &mut self,
+        magic: u32,
+        codec: u8,
+        first: u64,
+        records: usize,
+    ) -> Result<BlockHeader, SealedError> {
+        let too_large = |_| SealedError::Refused { sequence: first, what: "its block is larger than 4 GiB" };
+        let header = BlockHeader {
+            magic,
+            codec,
+            first,
+            records: u32::try_from(records).map_err(too_large)?,
+            raw: u32::try_from(self.raw.len()).map_err(too_large)?,
+            stored: u32::try_from(self.stored.len()).map_err(too_large)?,
+        };
         let stored = std::mem::take(&mut self.stored);
         self.write(&header.write(&stored))?;
         self.write(&stored)?;
         self.stored = stored;
-        self.builder.restart(self.next);
-        self.digest = 0;
-        self.block_commits = 0;
-        self.block_flags = 0;
-        Ok(())
-    }
-
-    /// Reads the finished block as a reader will and compares it with what went in: the raw segment is deleted on
-    /// the strength of the sealed one, so a mistake here must show while both exist.
-    fn check_block(&mut self, codec: u8) -> Result<(), SealedError> {
-        let first = self.builder.first();
-        let refused = |what| SealedError::Refused { sequence: first, what };
-        let buffer = self.read_back.buffer();
-        if codec == CODEC_NONE {
-            buffer.clone_from(&self.stored);
-        } else {
-            buffer.resize(self.raw.len(), 0);
-            let length = lz4_flex::block::decompress_into(&self.stored, buffer)
-                .map_err(|_| refused("its block does not decompress"))?;
-            buffer.truncate(length);
-        }
-        let unlike = "its block does not give back the records that went in";
-        self.read_back.parse(first, self.builder.count()).map_err(|_| refused(unlike))?;
-        let (mut back, mut heap) = (0, 0);
-        for position in 0..self.builder.count() {
-            let (view, next) = self.read_back.view(position, heap).map_err(|_| refused(unlike))?;
-            back = digest(back, &view);
-            heap = next;
-        }
-        if back != self.digest || self.read_back.part_bytes() != self.builder.parts().as_slice() {
-            return Err(refused(unlike));
-        }
-        Ok(())
+        Ok(header)
     }
 
     fn offset(&self) -> u64 {
@@ -342,6 +407,29 @@ impl<'d> Writer<'d> {
     fn refused(&self, what: &'static str) -> SealedError {
         SealedError::Refused { sequence: self.next, what }
     }
+}
+
+/// Reads a finished block as a reader will and compares it with what went in: the raw segment is deleted on the
+/// strength of the sealed one, so a mistake here must show while both exist.
+fn check_block(
+    codec: u8,
+    raw: &[u8],
+    stored: &[u8],
+    lane: &Lane,
+    read_back: &mut Block,
+) -> Result<(), SealedError> {
+    let sequence = lane.sequences.first().copied().unwrap_or(0);
+    let refused =
+        |_| SealedError::Refused { sequence, what: "its block does not give back the records that went in" };
+    decompress(codec, stored, raw.len(), read_back.buffer()).map_err(|_| refused(()))?;
+    read_back.parse(lane.builder.count()).map_err(|_| refused(()))?;
+    let (mut back, mut heap) = (0, 0);
+    for (position, sequence) in lane.sequences.iter().enumerate() {
+        let (view, next) = read_back.view(*sequence, position, heap).map_err(|_| refused(()))?;
+        back = digest(back, &view);
+        heap = next;
+    }
+    if back == lane.digest { Ok(()) } else { Err(refused(())) }
 }
 
 /// A checksum over everything that a record's canonical bytes are made of.

@@ -373,21 +373,7 @@ impl CommitStore for SegmentStore {
                 Segment::Raw(raw) => {
                     pick_bodies(here, visit, &mut |from, visit| raw.scan(from, visit).map(drop))?
                 }
-                Segment::Sealed(sealed) => {
-                    let (mut flow, mut before) = (ControlFlow::Continue(()), 0);
-                    for sequence in here {
-                        if *sequence != before {
-                            before = *sequence;
-                            sealed
-                                .get(*sequence, &self.files.cache, |record| flow = visit(record))?
-                                .ok_or_else(|| unknown(*sequence))?;
-                        }
-                        if flow.is_break() {
-                            break;
-                        }
-                    }
-                    flow
-                }
+                Segment::Sealed(sealed) => sealed.pick(here, &self.files.cache, visit)?,
             };
             if flow.is_break() {
                 return Ok(());
