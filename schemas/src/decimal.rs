@@ -38,6 +38,18 @@ pub fn from_parts(mut mantissa: i128, mut scale: u32) -> Result<Decimal, Arithme
     if mantissa == 0 {
         return Ok(Decimal::ZERO);
     }
+    // Nearly all amounts fit 64 bits, where a division by ten costs a tenth.
+    if let Ok(mut narrow) = i64::try_from(mantissa) {
+        while scale > 0 && narrow % 10 == 0 {
+            narrow /= 10;
+            scale -= 1;
+        }
+        return if scale > MAX_SCALE {
+            Err(ArithmeticError::TooManyDigits)
+        } else {
+            Ok(Decimal::new(narrow, scale))
+        };
+    }
     while scale > 0 && mantissa % 10 == 0 {
         mantissa /= 10;
         scale -= 1;
@@ -124,10 +136,13 @@ pub fn multiply_divide(a: Decimal, b: Decimal, c: Decimal, scale: u32) -> Result
     if c.is_zero() {
         return Err(ArithmeticError::DivisionByZero);
     }
-    let mut numerator = I256::new(a.mantissa()) * I256::new(b.mantissa());
-    let mut denominator = I256::new(c.mantissa());
     // value = numerator / denominator · 10^(c.scale − a.scale − b.scale); we want value · 10^scale
     let exponent = i64::from(c.scale()) + i64::from(scale) - i64::from(a.scale()) - i64::from(b.scale());
+    if let Some(quotient) = divide_narrow(a.mantissa(), b.mantissa(), c.mantissa(), exponent) {
+        return from_parts(quotient, scale);
+    }
+    let mut numerator = I256::new(a.mantissa()) * I256::new(b.mantissa());
+    let mut denominator = I256::new(c.mantissa());
     let shift =
         wide_power_of_ten(u32::try_from(exponent.unsigned_abs()).expect("scales are at most 28 each"));
     if exponent >= 0 {
@@ -150,6 +165,23 @@ pub fn divide(a: Decimal, b: Decimal, scale: u32) -> Result<Decimal, ArithmeticE
 #[must_use]
 pub fn round(value: Decimal, scale: u32) -> Decimal {
     value.round_dp_with_strategy(scale, rust_decimal::RoundingStrategy::MidpointNearestEven).normalize()
+}
+
+/// `a · b / c · 10^exponent` rounded half-even, where all of it fits 128 bits.
+fn divide_narrow(a: i128, b: i128, c: i128, exponent: i64) -> Option<i128> {
+    let shift = 10i128.checked_pow(u32::try_from(exponent.unsigned_abs()).ok()?)?;
+    let product = a.checked_mul(b)?;
+    let (numerator, denominator) =
+        if exponent >= 0 { (product.checked_mul(shift)?, c) } else { (product, c.checked_mul(shift)?) };
+    let negative = (numerator < 0) != (denominator < 0);
+    let (n, d) = (numerator.unsigned_abs(), denominator.unsigned_abs());
+    let (mut quotient, remainder) = (n / d, n % d);
+    let rest = d - remainder;
+    if remainder > rest || (remainder == rest && quotient % 2 == 1) {
+        quotient += 1;
+    }
+    let quotient = i128::try_from(quotient).ok()?;
+    Some(if negative { -quotient } else { quotient })
 }
 
 fn divide_half_even(numerator: I256, denominator: I256) -> I256 {
@@ -274,6 +306,29 @@ mod tests {
             let part = multiply_divide(total, k.into(), q.into(), QUOTIENT_SCALE).unwrap();
             let rest = subtract(total, part).unwrap();
             prop_assert_eq!(add(part, rest).unwrap(), total);
+        }
+
+        #[test]
+        fn narrow_and_wide_quotients_are_the_same(a in any::<i64>(), b in any::<i64>(), c in any::<i64>(), exponent in -9i64..9) {
+            prop_assume!(c != 0);
+            if let Some(narrow) = divide_narrow(a.into(), b.into(), c.into(), exponent) {
+                let shift = wide_power_of_ten(u32::try_from(exponent.unsigned_abs()).unwrap());
+                let (mut numerator, mut denominator) =
+                    (I256::new(i128::from(a)) * I256::new(i128::from(b)), I256::new(i128::from(c)));
+                if exponent >= 0 { numerator *= shift } else { denominator *= shift }
+                prop_assert_eq!(I256::new(narrow), divide_half_even(numerator, denominator));
+            }
+        }
+
+        #[test]
+        fn narrow_and_wide_mantissas_normalise_alike(mantissa in any::<i64>(), zeros in 0u32..12, scale in 0u32..40) {
+            let wide = i128::from(mantissa % 1_000_000) * power_of_ten(zeros);
+            let expected = {
+                let (mut m, mut s) = (wide, scale);
+                while m != 0 && s > 0 && m % 10 == 0 { m /= 10; s -= 1; }
+                if m == 0 { Ok(Decimal::ZERO) } else if s > MAX_SCALE { Err(ArithmeticError::TooManyDigits) } else { Ok(Decimal::from_i128_with_scale(m, s)) }
+            };
+            prop_assert_eq!(from_parts(wide, scale), expected);
         }
 
         #[test]
