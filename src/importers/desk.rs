@@ -1,5 +1,6 @@
 //! What one file adds to what the ledger knows while it is read: new instruments, their names, and accounts.
 
+use super::accounts::account_id;
 use super::symbols::{self, Form, Symbol, provisional_id};
 use super::{Context, Draft, InstrumentFacts, PortfolioFacts, Resolution, Role};
 use daybook_schemas::events::{
@@ -138,8 +139,7 @@ impl<'c> Desk<'c> {
         let keys = self.context.keys();
         let sealed =
             |text: &str| Sealed::seal(keys, portfolio.key, &text.to_owned()).map_err(|e| e.to_string());
-        let hash = keys.keyed_hash(portfolio.key, label).map_err(|error| error.to_string())?;
-        let id = AccountId::derive(&[portfolio.id.as_bytes(), &hash]);
+        let id = account_id(keys, portfolio.key, portfolio.id, label).map_err(|error| error.to_string())?;
         let event = AccountLinked {
             account: id,
             kind: AccountKind::Unstated,

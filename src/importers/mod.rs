@@ -4,6 +4,7 @@
 //! [`Draft`]s or [`Fault`]s. It appends nothing, opens no file and does not know the time of day, so that a dry run is
 //! the same call as an import.
 
+pub mod accounts;
 pub mod columns;
 mod csv;
 mod desk;
@@ -16,6 +17,7 @@ mod schwab;
 pub mod symbols;
 pub mod transaction;
 
+pub use accounts::account_id;
 pub use columns::{Names, TransactionFields, to_columns};
 pub use faults::{FAULTS_MAX, Fault, FieldFault, Warning};
 pub use prices::{Adjustment, PriceOptions, read_prices};

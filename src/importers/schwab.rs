@@ -17,10 +17,11 @@ use super::{
 };
 use actions::{Meaning, Share};
 use daybook_schemas::events::{
-    DistributionKind, ExchangeKind, IdentifierScheme, CapitalReturned, CashAdjusted, CashInLieuPaid, CashTransferred, Charge, ChargeKind, DividendPosted,
-    Effect, Entry, Event, ExchangeLeg, FeePosted, HoldingDistributed, InstrumentClass, InterestPosted,
-    OptionSettled, PositionExchanged, QuarantineReason, RawRow, RecordQuarantined, Reported, RewardPosted,
-    Scope, SecuritiesTransferred, Side, SplitApplied, TaxPosted, TradeExecuted,
+    CapitalReturned, CashAdjusted, CashInLieuPaid, CashTransferred, Charge, ChargeKind, DistributionKind,
+    DividendPosted, Effect, Entry, Event, ExchangeKind, ExchangeLeg, FeePosted, HoldingDistributed,
+    IdentifierScheme, InstrumentClass, InterestPosted, OptionSettled, PositionExchanged, QuarantineReason,
+    RawRow, RecordQuarantined, Reported, RewardPosted, Scope, SecuritiesTransferred, Side, SplitApplied,
+    TaxPosted, TradeExecuted,
 };
 use daybook_schemas::{
     AccountId, Currency, Day, Group, InstrumentId, Money, Multiplier, Phase, Price, Quantity, Sealed,
