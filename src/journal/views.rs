@@ -61,7 +61,7 @@ pub(crate) struct PortfolioView<'a> {
     /// What its entries left behind by then.
     pub(crate) state: Cow<'a, State>,
     /// The keys under which names are sealed.
-    pub(super) keys: &'a KeyRing,
+    pub(crate) keys: &'a KeyRing,
     pub(super) market: Market<'a>,
 }
 
