@@ -1,0 +1,424 @@
+//! Bodies of requests: bounded in size and in time, read strictly, every fault named by its field.
+
+use super::problem::{Fault, Kind, Problem};
+use poem::{Body, Request, RequestBody};
+use poem_openapi::registry::{MetaMediaType, MetaRequest, Registry};
+use poem_openapi::types::Type;
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+/// Why a body was given up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Trouble {
+    /// It has more bytes than the route takes.
+    TooLarge,
+    /// It paused for too long.
+    TooSlow,
+}
+
+/// Tells why a body was given up, after the fact.
+#[derive(Clone, Default)]
+pub(super) struct Troubles(Arc<AtomicU8>);
+
+impl Troubles {
+    /// The trouble that there was.
+    pub(super) fn get(&self) -> Option<Trouble> {
+        match self.0.load(Ordering::Acquire) {
+            1 => Some(Trouble::TooLarge),
+            2 => Some(Trouble::TooSlow),
+            _ => None,
+        }
+    }
+
+    fn set(&self, trouble: Trouble) -> io::Error {
+        let code = match trouble {
+            Trouble::TooLarge => 1,
+            Trouble::TooSlow => 2,
+        };
+        self.0.store(code, Ordering::Release);
+        io::Error::other(match trouble {
+            Trouble::TooLarge => "the body is too large",
+            Trouble::TooSlow => "the body came too slowly",
+        })
+    }
+}
+
+/// A body that ends with an error once it is too large, or pauses for too long.
+pub(super) struct Metered {
+    inner: Pin<Box<dyn AsyncRead + Send>>,
+    left: u64,
+    pause_max: Duration,
+    pause: Pin<Box<Sleep>>,
+    troubles: Troubles,
+}
+
+impl Metered {
+    /// Puts a limit on a body, and tells later which limit it met.
+    pub(super) fn new(body: Body, bytes_max: u64, pause_max: Duration) -> (Self, Troubles) {
+        let troubles = Troubles::default();
+        let metered = Self {
+            inner: Box::pin(body.into_async_read()),
+            left: bytes_max,
+            pause_max,
+            pause: Box::pin(tokio::time::sleep(pause_max)),
+            troubles: troubles.clone(),
+        };
+        (metered, troubles)
+    }
+}
+
+impl AsyncRead for Metered {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = out.filled().len();
+        match self.inner.as_mut().poll_read(context, out) {
+            Poll::Ready(Ok(())) => {
+                let read = (out.filled().len() - before) as u64;
+                match self.left.checked_sub(read) {
+                    Some(left) => self.left = left,
+                    None => return Poll::Ready(Err(self.troubles.set(Trouble::TooLarge))),
+                }
+                let deadline = Instant::now() + self.pause_max;
+                self.pause.as_mut().reset(deadline);
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(error) => Poll::Ready(error),
+            Poll::Pending => match self.pause.as_mut().poll(context) {
+                Poll::Ready(()) => Poll::Ready(Err(self.troubles.set(Trouble::TooSlow))),
+                Poll::Pending => Poll::Pending,
+            },
+        }
+    }
+}
+
+/// What can be read from the fields of a JSON object.
+pub(super) trait Form: Type {
+    /// Whether a request without a body is one with no fields.
+    const MAY_BE_ABSENT: bool = false;
+
+    /// Reads the fields; what is wrong with them is noted by the reader.
+    fn read(fields: &mut Fields) -> Self;
+}
+
+/// A JSON body, and what identifies its content.
+pub(super) struct Input<T> {
+    /// What it says.
+    pub(super) value: T,
+    /// Its canonical bytes: sorted fields, no spaces.
+    pub(super) canonical: Vec<u8>,
+}
+
+impl<'a, T: Form> ApiExtractor<'a> for Input<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        Some(MetaRequest {
+            description: None,
+            content: vec![MetaMediaType { content_type: "application/json", schema: T::schema_ref() }],
+            required: !T::MAY_BE_ABSENT,
+        })
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        let media_type = request.content_type().map(str::to_ascii_lowercase);
+        if let Some(media_type) = &media_type
+            && !is_json(media_type)
+        {
+            return Err(not_json(media_type).into());
+        }
+        let bytes = body.take()?.into_vec().await?;
+        if bytes.is_empty() && T::MAY_BE_ABSENT {
+            return Ok(parse(b"{}")?);
+        }
+        if media_type.is_none() {
+            return Err(not_json("nothing").into());
+        }
+        Ok(parse(&bytes)?)
+    }
+}
+
+fn is_json(media_type: &str) -> bool {
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+fn not_json(media_type: &str) -> Problem {
+    let said: String = media_type.chars().take(100).collect();
+    Problem::new(
+        Kind::UnsupportedMediaType,
+        format!("send the body as JSON with `Content-Type: application/json`; the request says {said}"),
+    )
+}
+
+/// Reads a JSON object strictly: no field twice, none unknown.
+pub(super) fn parse<T: Form>(bytes: &[u8]) -> Result<Input<T>, Problem> {
+    let Strict(value) = serde_json::from_slice(bytes)
+        .map_err(|error| Problem::new(Kind::MalformedJson, format!("{error}: correct the JSON")))?;
+    let canonical = value.to_string().into_bytes();
+    let Value::Object(object) = value else {
+        return Err(Problem::new(Kind::MalformedJson, "send a JSON object"));
+    };
+    let mut fields = Fields::new(object);
+    let value = T::read(&mut fields);
+    fields.finish()?;
+    Ok(Input { value, canonical })
+}
+
+/// JSON in which no object names a field twice.
+struct Strict(Value);
+
+impl<'de> serde::Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Value;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("JSON")
+            }
+            fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+                Ok(Value::Bool(value))
+            }
+            fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+                Ok(value.into())
+            }
+            fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+                Ok(value.into())
+            }
+            fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+                Ok(value.into())
+            }
+            fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+                Ok(value.into())
+            }
+            fn visit_string<E>(self, value: String) -> Result<Value, E> {
+                Ok(value.into())
+            }
+            fn visit_unit<E>(self) -> Result<Value, E> {
+                Ok(Value::Null)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
+                let mut array = Vec::new();
+                while let Some(Strict(element)) = elements.next_element()? {
+                    array.push(element);
+                }
+                Ok(Value::Array(array))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+                let mut object = BTreeMap::new();
+                while let Some(name) = members.next_key::<String>()? {
+                    let Strict(value) = members.next_value()?;
+                    if object.contains_key(&name) {
+                        return Err(serde::de::Error::custom(format_args!(
+                            "the field `{name}` is given twice"
+                        )));
+                    }
+                    object.insert(name, value);
+                }
+                Ok(Value::Object(object.into_iter().collect()))
+            }
+        }
+        deserializer.deserialize_any(Any).map(Self)
+    }
+}
+
+/// The fields of a JSON object, taken one by one.
+pub(super) struct Fields {
+    object: Map<String, Value>,
+    known: Vec<String>,
+    faults: Vec<Fault>,
+}
+
+impl Fields {
+    fn new(object: Map<String, Value>) -> Self {
+        Self { object, known: Vec::new(), faults: Vec::new() }
+    }
+
+    fn take(&mut self, name: &str) -> Option<Value> {
+        self.known.push(name.to_owned());
+        self.object.remove(name).filter(|value| !value.is_null())
+    }
+
+    /// Notes what is wrong with a field.
+    pub(super) fn fault(&mut self, name: &str, detail: impl Into<String>) {
+        self.faults.push(Fault::new(name, detail));
+    }
+
+    /// A text; absent if the field is, or is null.
+    pub(super) fn text(&mut self, name: &str) -> Option<String> {
+        match self.take(name)? {
+            Value::String(text) => Some(text),
+            Value::Number(number) => {
+                self.fault(
+                    name,
+                    format!(
+                        "write \"{number}\" in quotes: a JSON number is read as binary and may lose digits"
+                    ),
+                );
+                None
+            }
+            other => {
+                self.fault(name, format!("write a string, not {}", kind(&other)));
+                None
+            }
+        }
+    }
+
+    /// A text that must be there.
+    pub(super) fn required_text(&mut self, name: &str) -> String {
+        let faults = self.faults.len();
+        let text = self.text(name);
+        if text.is_none() && self.faults.len() == faults {
+            self.fault(name, "it is required");
+        }
+        text.unwrap_or_default()
+    }
+
+    /// A list of texts; empty if the field is absent.
+    pub(super) fn texts(&mut self, name: &str) -> Vec<String> {
+        let Some(value) = self.take(name) else { return Vec::new() };
+        let texts = value.as_array().and_then(|items| {
+            items.iter().map(|item| item.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
+        });
+        texts.unwrap_or_else(|| {
+            self.fault(name, format!("write a list of strings, not {}", kind(&value)));
+            Vec::new()
+        })
+    }
+
+    /// A list of objects, each read by its fields; faults are named by the object's place, such as `items[3].close`.
+    pub(super) fn objects<T>(&mut self, name: &str, mut read: impl FnMut(&mut Self) -> T) -> Vec<T> {
+        let objects = match self.take(name) {
+            Some(Value::Array(items)) => items,
+            Some(other) => {
+                self.fault(name, format!("write a list of objects, not {}", kind(&other)));
+                return Vec::new();
+            }
+            None => {
+                self.fault(name, "it is required");
+                return Vec::new();
+            }
+        };
+        let mut all = Vec::with_capacity(objects.len());
+        for (at, object) in objects.into_iter().enumerate() {
+            let place = format!("{name}[{at}]");
+            let Value::Object(object) = object else {
+                self.fault(&place, format!("write an object, not {}", kind(&object)));
+                continue;
+            };
+            let mut fields = Self::new(object);
+            all.push(read(&mut fields));
+            fields.refuse_unknown();
+            self.faults.extend(fields.faults.into_iter().map(|fault| Fault {
+                field: Some(format!("{place}.{}", fault.field.as_deref().unwrap_or_default())),
+                ..fault
+            }));
+        }
+        all
+    }
+
+    fn refuse_unknown(&mut self) -> bool {
+        let names: Vec<String> = std::mem::take(&mut self.object).into_iter().map(|(name, _)| name).collect();
+        for name in &names {
+            let shown: String = name.chars().take(100).collect();
+            let known = self.known.join(", ");
+            self.faults.push(Fault::new(shown, format!("there is no such field; there is {known}")));
+        }
+        !names.is_empty()
+    }
+
+    fn finish(mut self) -> Result<(), Problem> {
+        let sound = self.faults.is_empty();
+        let unknown = self.refuse_unknown();
+        match (sound, unknown) {
+            (true, false) => Ok(()),
+            (true, true) => Err(Problem::faulty(Kind::UnknownField, self.faults)),
+            (false, _) => Err(Problem::faulty(Kind::InvalidInput, self.faults)),
+        }
+    }
+}
+
+const fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use poem_openapi::Object;
+
+    #[derive(Object)]
+    struct Sample {
+        name: String,
+        rows: Vec<String>,
+    }
+
+    impl Form for Sample {
+        fn read(fields: &mut Fields) -> Self {
+            let name = fields.required_text("name");
+            let rows = fields.objects("rows", |fields| fields.required_text("close"));
+            Self { name, rows }
+        }
+    }
+
+    fn refused(json: &str) -> String {
+        match parse::<Sample>(json.as_bytes()) {
+            Ok(_) => panic!("it was taken"),
+            Err(problem) => format!("{:?}", problem),
+        }
+    }
+
+    #[test]
+    fn equal_content_has_equal_canonical_bytes_however_it_is_written() {
+        let one = parse::<Sample>(br#"{"name":"a","rows":[{"close":"1"}]}"#).unwrap();
+        let other = parse::<Sample>(b"{ \"rows\": [ {\"close\": \"1\"} ],\n \"name\": \"a\" }").unwrap();
+        assert_eq!(one.canonical, other.canonical);
+        assert_eq!((other.value.name.as_str(), other.value.rows.as_slice()), ("a", &["1".to_owned()][..]));
+    }
+
+    #[test]
+    fn every_fault_is_named_by_its_field() {
+        let refusal = refused(r#"{"rows":[{"close":1.5},{"close":"2","open":"1"},7],"extra":1}"#);
+        for part in ["\"name\"", "rows[0].close", "rows[1].open", "rows[2]", "\"extra\"", "InvalidInput"] {
+            assert!(refusal.contains(part), "{part} in {refusal}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_is_unknown_or_given_twice_is_refused() {
+        assert!(refused(r#"{"name":"a","rows":[],"nme":"b"}"#).contains("UnknownField"));
+        assert!(refused(r#"{"name":"a","name":"b","rows":[]}"#).contains("given twice"));
+        assert!(refused("[]").contains("MalformedJson"));
+        assert!(refused("{").contains("MalformedJson"));
+    }
+}

@@ -1,0 +1,269 @@
+//! What every request passes before a route sees it, and every answer on its way out.
+//!
+//! In: an id for the request, the token, the role, the parameters by name, the size and the speed of the body. Out:
+//! whatever went wrong becomes a problem, and every answer carries the request's id.
+
+use super::access::{self, Caller};
+use super::body::{Metered, Trouble};
+use super::operations::{Found, Operation, Operations};
+use super::problem::{self, Kind, Problem};
+use super::service::Service;
+use daybook_schemas::{CorrelationId, PortfolioId};
+use poem::http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue,
+};
+use poem::http::{Method, StatusCode};
+use poem::{Body, Endpoint, IntoResponse, Request, Response};
+use std::sync::Arc;
+use tracing::Instrument;
+
+/// The header with which a request and its answer carry an id.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The header with which a write says which attempt it is.
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Where the routes that need a token live.
+const PREFIX: &str = "/v1";
+/// The longest request id and Idempotency-Key, in bytes.
+const NAME_BYTES_MAX: usize = 255;
+
+/// The gate before all routes.
+pub(super) struct Gate<E> {
+    inner: E,
+    service: Service,
+    operations: Arc<Operations>,
+}
+
+impl<E: Endpoint<Output = Response>> Gate<E> {
+    /// Puts a gate before the routes.
+    pub(super) fn new(inner: E, service: Service, operations: Arc<Operations>) -> Self {
+        Self { inner, service, operations }
+    }
+
+    async fn pass(&self, mut request: Request, correlation: CorrelationId) -> Result<Response, Problem> {
+        let path = request.uri().path().to_owned();
+        let Some(path) = path.strip_prefix(PREFIX).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+        else {
+            return self.inner.call(request).await.map_err(|error| problem::from_poem(&error, &[]));
+        };
+        let caller = self.authenticate(&request, correlation).await?;
+        tracing::Span::current().record("subject", caller.subject());
+        let (operation, values) = match self.operations.find(request.method(), path) {
+            Found::Operation(operation, values) => (operation, values),
+            Found::OtherMethods(allowed) => return Err(Problem::method(request.method().as_str(), &allowed)),
+            Found::Nothing => {
+                return Err(Problem::new(
+                    Kind::NoSuchRoute,
+                    format!("there is no route {PREFIX}{path}: see /docs for those there are"),
+                ));
+            }
+        };
+        permit(&caller, operation, &values)?;
+        check_query(request.uri().query().unwrap_or_default(), operation)?;
+        if operation.writes() {
+            check_key(&request)?;
+        }
+        let limit = if operation.uploads {
+            self.service.config.upload_bytes_max
+        } else {
+            self.service.config.json_bytes_max
+        };
+        let length = content_length(&request);
+        if length.is_some_and(|length| length > limit) {
+            return Err(too_large(limit));
+        }
+        let _room = if operation.uploads {
+            Some(self.service.room_for(length.unwrap_or(limit)).await?)
+        } else {
+            None
+        };
+        let (body, trouble) = Metered::new(request.take_body(), limit, self.service.config.body_pause_max);
+        request.set_body(Body::from_async_read(body));
+        request.extensions_mut().insert(caller);
+        let answered = self.inner.call(request).await;
+        match trouble.get() {
+            Some(Trouble::TooLarge) => Err(too_large(limit)),
+            Some(Trouble::TooSlow) => {
+                let seconds = self.service.config.body_pause_max.as_secs();
+                Err(Problem::new(
+                    Kind::TooSlow,
+                    format!("no byte of the body came for {seconds} s: send it again"),
+                ))
+            }
+            None => answered.map_err(|error| problem::from_poem(&error, &operation.path_names)),
+        }
+    }
+
+    async fn authenticate(&self, request: &Request, correlation: CorrelationId) -> Result<Caller, Problem> {
+        let presented = request.headers().get(AUTHORIZATION).ok_or_else(|| Problem::unauthorized(false))?;
+        let secret = presented
+            .to_str()
+            .ok()
+            .and_then(|text| text.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, secret)| secret.trim().to_owned())
+            .filter(|secret| !secret.is_empty())
+            .ok_or_else(|| Problem::unauthorized(false))?;
+        let principal = self.service.blocking(move |journal| Ok(journal.authenticate(&secret)?)).await?;
+        principal
+            .map(|principal| Caller::new(principal, correlation))
+            .ok_or_else(|| Problem::unauthorized(true))
+    }
+}
+
+impl<E: Endpoint<Output = Response>> Endpoint for Gate<E> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        let (shown, correlation) = match request_id(&request) {
+            Ok(id) => id,
+            Err(problem) => return Ok(problem.into_response()),
+        };
+        let method = request.method().clone();
+        let span = tracing::info_span!(
+            "request",
+            id = %shown,
+            method = %method,
+            path = request.uri().path(),
+            subject = tracing::field::Empty,
+            status = tracing::field::Empty,
+        );
+        let began = std::time::Instant::now();
+        let mut response = async {
+            let response = match self.pass(request, correlation).await {
+                Ok(response)
+                    if response.status().is_client_error() || response.status().is_server_error() =>
+                {
+                    ensure_problem(response)
+                }
+                Ok(response) => response,
+                Err(problem) => problem.into_response(),
+            };
+            tracing::Span::current().record("status", response.status().as_u16());
+            tracing::debug!(microseconds = began.elapsed().as_micros(), "answered");
+            response
+        }
+        .instrument(span)
+        .await;
+        if method == Method::HEAD {
+            response.set_body(());
+        }
+        if let Ok(id) = HeaderValue::from_str(&shown) {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        let headers = response.headers_mut();
+        headers.entry("x-content-type-options").or_insert(HeaderValue::from_static("nosniff"));
+        headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-store"));
+        Ok(response)
+    }
+}
+
+/// Makes a problem of an error answer that is none yet.
+fn ensure_problem(response: Response) -> Response {
+    let is_problem = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|media| media.starts_with(problem::MEDIA_TYPE));
+    if is_problem {
+        return response;
+    }
+    match response.status() {
+        StatusCode::NOT_FOUND => Problem::new(Kind::NoSuchRoute, "see /docs for the routes there are"),
+        status if status.is_client_error() => Problem::new(Kind::InvalidRequest, status.to_string()),
+        status => Problem::internal(format!("an answer with status {status}")),
+    }
+    .into_response()
+}
+
+/// The request's id as it is shown, and as it is recorded.
+fn request_id(request: &Request) -> Result<(String, CorrelationId), Problem> {
+    match request.headers().get(REQUEST_ID) {
+        Some(given) => {
+            let text = visible(given).ok_or_else(|| {
+                Problem::parameter(
+                    "X-Request-Id",
+                    format!("write 1 to {NAME_BYTES_MAX} visible ASCII characters"),
+                )
+            })?;
+            let id = text.parse().unwrap_or_else(|_| CorrelationId::derive(&[text.as_bytes()]));
+            Ok((text.to_owned(), id))
+        }
+        None => {
+            let mut bytes = [0; 10];
+            getrandom::fill(&mut bytes)
+                .map_err(|error| Problem::internal(format!("no random bytes: {error}")))?;
+            let milliseconds = u64::try_from(chrono::Utc::now().timestamp_millis()).unwrap_or(0);
+            let id = CorrelationId::new(milliseconds, bytes);
+            Ok((id.to_string(), id))
+        }
+    }
+}
+
+/// The text of a header that holds a name.
+pub(super) fn visible(value: &HeaderValue) -> Option<&str> {
+    let text = value.to_str().ok()?;
+    let fits = (1..=NAME_BYTES_MAX).contains(&text.len());
+    (fits && text.bytes().all(|byte| byte.is_ascii_graphic())).then_some(text)
+}
+
+fn check_key(request: &Request) -> Result<(), Problem> {
+    let mut keys = request.headers().get_all(IDEMPOTENCY_KEY).iter();
+    match (keys.next(), keys.next()) {
+        (None, _) => Ok(()),
+        (Some(key), None) if visible(key).is_some() => Ok(()),
+        _ => Err(Problem::parameter(
+            "Idempotency-Key",
+            format!("send one key of 1 to {NAME_BYTES_MAX} visible ASCII characters"),
+        )),
+    }
+}
+
+/// Whether the caller may call the operation at all, and may know of the portfolio in its path.
+fn permit(caller: &Caller, operation: &Operation, values: &[String]) -> Result<(), Problem> {
+    if let Some(portfolio) = operation.portfolio(values)
+        && let Ok(id) = portfolio.parse::<PortfolioId>()
+        && !caller.knows(id)
+    {
+        return Err(Problem::not_found("portfolio", id));
+    }
+    match access::callers(&operation.id) {
+        Some(callers) if access::permits(caller.role(), callers) => Ok(()),
+        _ => Err(Problem::forbidden(format!(
+            "a token with the role {} may not do this: ask an administrator",
+            caller.role()
+        ))),
+    }
+}
+
+/// Refuses query parameters that the operation does not take, and those given twice.
+fn check_query(query: &str, operation: &Operation) -> Result<(), Problem> {
+    let mut seen: Vec<String> = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+        if !operation.query_names.iter().any(|known| known == name) {
+            let takes = if operation.query_names.is_empty() {
+                "it takes none".to_owned()
+            } else {
+                format!("it takes {}", operation.query_names.join(", "))
+            };
+            let name: String = name.chars().take(100).collect();
+            return Err(Problem::faulty(
+                Kind::UnknownParameter,
+                vec![problem::Fault::new(name, format!("the route does not take this parameter; {takes}"))],
+            ));
+        }
+        if seen.iter().any(|known| known == name) {
+            return Err(Problem::parameter(name, "it is given twice: give it once"));
+        }
+        seen.push(name.to_owned());
+    }
+    Ok(())
+}
+
+fn content_length(request: &Request) -> Option<u64> {
+    request.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn too_large(limit: u64) -> Problem {
+    Problem::new(Kind::TooLarge, format!("the route takes at most {limit} bytes: send it in parts"))
+}

@@ -1,0 +1,182 @@
+//! The service's API: one file for each resource, the gate that every request passes, and what errors look like.
+
+mod access;
+mod answer;
+mod attempt;
+mod body;
+mod equity;
+mod events;
+mod gate;
+mod health;
+mod holdings;
+mod imports;
+mod operations;
+mod page;
+mod portfolios;
+mod prices;
+mod problem;
+mod quarantine;
+mod record;
+mod scalar;
+mod seen;
+mod service;
+mod tags;
+mod tiles;
+mod tokens;
+mod trades;
+mod transactions;
+mod upload;
+
+use crate::journal::Journal;
+use gate::Gate;
+use operations::Operations;
+use poem::endpoint::make_sync;
+use poem::middleware::CatchPanic;
+use poem::{Endpoint, EndpointExt, IntoResponse, Response, Route, get};
+use poem_openapi::registry::{MetaApi, Registry};
+use poem_openapi::{LicenseObject, OpenApi, OpenApiService};
+use problem::Problem;
+use serde_json::{Value, json};
+use service::{Config, Service};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+const DESCRIPTION: &str = "\
+A daybook is bookkeeping's book of original entry. Everything that happens is appended as an event and never changed; \
+portfolios, gains and series are computed from the events, as of any moment (`as_of`: what had occurred by then) and \
+any state of knowledge (`known_at` or `at_sequence`: what had been recorded by then).\n\n\
+Decimals are strings. A figure that cannot be known is absent, and `missing` says why. Lists come by the page: send \
+`next` back as `cursor`; the pages of one list fit together however the ledger grows in between. Reads carry an \
+`ETag`: send it back in `If-None-Match`. Writes take an `Idempotency-Key`: the same request under the same key is \
+done once. Every error is `application/problem+json`, and its `type` never changes its meaning.";
+
+/// Every resource.
+type Resources = (
+    portfolios::Portfolios,
+    holdings::Holdings,
+    transactions::Transactions,
+    trades::Trades,
+    equity::Equity,
+    imports::Imports,
+    quarantine::Quarantine,
+    prices::Prices,
+    events::Events,
+    tiles::Tiles,
+    tokens::Tokens,
+);
+
+fn resources(service: &Service) -> Resources {
+    (
+        portfolios::Portfolios(service.clone()),
+        holdings::Holdings(service.clone()),
+        transactions::Transactions(service.clone()),
+        trades::Trades(service.clone()),
+        equity::Equity(service.clone()),
+        imports::Imports(service.clone()),
+        quarantine::Quarantine(service.clone()),
+        prices::Prices(service.clone()),
+        events::Events(service.clone()),
+        tiles::Tiles(service.clone()),
+        tokens::Tokens(service.clone()),
+    )
+}
+
+/// The resources as the document describes them; it serves none of them and needs no journal.
+struct Described;
+
+impl OpenApi for Described {
+    fn meta() -> Vec<MetaApi> {
+        Resources::meta()
+    }
+
+    fn register(registry: &mut Registry) {
+        Resources::register(registry);
+    }
+
+    fn add_routes(
+        self,
+        _routes: &mut HashMap<String, HashMap<poem::http::Method, poem::endpoint::BoxEndpoint<'static>>>,
+    ) {
+    }
+}
+
+/// The OpenAPI document, with its members in a fixed order.
+pub(crate) fn specification() -> String {
+    let document = OpenApiService::new(Described, "Daybook", env!("CARGO_PKG_VERSION"))
+        .description(DESCRIPTION)
+        .license(LicenseObject::new("GPL-3.0-or-later"))
+        .server("/v1")
+        .spec();
+    let mut document: Value = serde_json::from_str(&document).unwrap_or_default();
+    name_tile_parameter(&mut document);
+    let mut text = serde_json::to_string_pretty(&sorted(document)).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// The router writes a parameter that spans segments otherwise than the document does.
+fn name_tile_parameter(document: &mut Value) {
+    let Some(paths) = document["paths"].as_object_mut() else { return };
+    let wild = format!("/tile/entries/*{}", tiles::PATH);
+    if let Some(mut operations) = paths.remove(&wild) {
+        operations["get"]["parameters"] = json!([{
+            "name": tiles::PATH,
+            "in": "path",
+            "required": true,
+            "description": "The bundle's number in groups of three digits, and the width of one that is not full",
+            "schema": { "type": "string", "example": "x001/x234/067.p/12" },
+        }]);
+        paths.insert(format!("/tile/entries/{{{}}}", tiles::PATH), operations);
+    }
+}
+
+/// The same JSON with the members of every object in the order of their names.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(object) => {
+            let mut members: Vec<(String, Value)> = object.into_iter().collect();
+            members.sort_by(|a, b| a.0.cmp(&b.0));
+            Value::Object(members.into_iter().map(|(name, value)| (name, sorted(value))).collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
+        other => other,
+    }
+}
+
+/// All routes of the service over a journal, within the usual limits.
+pub(crate) fn routes(journal: Arc<Journal>) -> impl Endpoint<Output = Response> {
+    routes_within(journal, Config::default())
+}
+
+/// All routes of the service over a journal, within the limits given.
+fn routes_within(journal: Arc<Journal>, config: Config) -> impl Endpoint<Output = Response> {
+    let service = Service::new(journal, config);
+    let specification = specification();
+    let operations = Arc::new(Operations::of(&serde_json::from_str(&specification).unwrap_or_default()));
+    let api = OpenApiService::new(resources(&service), "Daybook", env!("CARGO_PKG_VERSION"));
+    let docs = OpenApiService::new(Described, "Daybook", env!("CARGO_PKG_VERSION"))
+        .description(DESCRIPTION)
+        .server("/v1")
+        .swagger_ui();
+    let document = make_sync(move |_| {
+        Response::builder()
+            .content_type("application/json")
+            .header("cache-control", "no-cache")
+            .body(specification.clone())
+    });
+    let routes = Route::new()
+        .nest("/v1", api)
+        .nest("/docs", docs)
+        .at("/openapi.json", get(document))
+        .at("/health/live", get(health::Live))
+        .at("/health/ready", get(health::Ready(service.clone())))
+        .map_to_response()
+        .with(CatchPanic::new().with_handler(|panic: Box<dyn std::any::Any + Send>| {
+            let what = panic
+                .downcast_ref::<&str>()
+                .map(|text| (*text).to_owned())
+                .or_else(|| panic.downcast_ref::<String>().cloned());
+            Problem::internal(what.unwrap_or_else(|| "a panic".to_owned())).into_response()
+        }));
+    Gate::new(routes, service, operations)
+}

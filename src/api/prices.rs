@@ -1,0 +1,339 @@
+//! Prices and rates of exchange: listed, recorded one by one, imported by the file.
+
+use super::access::Caller;
+use super::answer::{Found, Made, Question};
+use super::attempt::Attempt;
+use super::body::{Fields, Form, Input};
+use super::imports::{Errand, ImportAnswer};
+use super::page::{Limit, List, Page, Pin};
+use super::problem::{Fault, Kind, Problem};
+use super::record::record;
+use super::scalar::{CurrencyCode, Date, Exact, Instrument, Sequence, Time};
+use super::seen;
+use super::service::Service;
+use super::tags::Tag;
+use super::upload::{Part, Texts, Upload};
+use crate::importers::{Adjustment, Format, PriceOptions};
+use crate::journal::decode;
+use daybook_ledger::Record;
+use daybook_projections::library::Bar;
+use daybook_projections::{Library, Resolution};
+use daybook_schemas::InstrumentId;
+use daybook_schemas::events::{Event, IdentifierScheme};
+use poem_openapi::OpenApi;
+use poem_openapi::param::{Header, Path, Query};
+
+record! {
+    /// A price: a bar, or one that was seen at an instant.
+    PriceItem {
+        /// The trading day of a daily bar
+        date: Option<Date>,
+        /// When the price was seen, or the bar closed
+        time: Time,
+        /// First price
+        open: Option<Exact>,
+        /// Highest price
+        high: Option<Exact>,
+        /// Lowest price
+        low: Option<Exact>,
+        /// Last price
+        close: Exact,
+        /// Units traded
+        volume: Option<Exact>,
+        /// The prices' currency
+        currency: CurrencyCode,
+        /// Who stated it
+        feed: String,
+        /// 0 for the first statement of a bar by its feed, then one more for each restatement
+        revision: u32,
+        /// The instrument
+        instrument: Instrument,
+        /// The event
+        sequence: Sequence,
+    }
+}
+
+/// The columns of a row of prices, and what each says.
+const COLUMNS: &[(&str, &str)] = &[
+    ("date", "The trading day of a daily bar"),
+    ("time", "The instant of a price, or of a bar's close, RFC 3339"),
+    ("symbol", "The instrument's symbol, unless `symbol` beside the items says it for all"),
+    ("open", "First price"),
+    ("high", "Highest price"),
+    ("low", "Lowest price"),
+    ("close", "Last price"),
+    ("volume", "Units traded"),
+    ("currency", "The prices' currency; the listing's, else USD, if not said"),
+    ("dividend", "A dividend in cash that goes with the day"),
+    ("split", "A split that goes with the day, new units for one old"),
+];
+
+/// A row of prices, by the columns of a file of prices.
+pub(super) struct PriceRow(Vec<Option<String>>);
+
+impl poem_openapi::types::Type for PriceRow {
+    const IS_REQUIRED: bool = true;
+    type RawValueType = Self;
+    type RawElementValueType = Self;
+
+    fn name() -> std::borrow::Cow<'static, str> {
+        "PriceRow".into()
+    }
+
+    fn schema_ref() -> poem_openapi::registry::MetaSchemaRef {
+        poem_openapi::registry::MetaSchemaRef::Reference("PriceRow".to_owned())
+    }
+
+    fn register(registry: &mut poem_openapi::registry::Registry) {
+        use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
+        registry.create_schema::<Self, _>("PriceRow".to_owned(), |_| MetaSchema {
+            description: Some("A row of prices, by the columns of a file of prices; numbers are strings"),
+            required: vec!["close"],
+            properties: COLUMNS
+                .iter()
+                .map(|(name, about)| {
+                    let schema = MetaSchema { description: Some(*about), ..MetaSchema::new("string") };
+                    (*name, MetaSchemaRef::Inline(Box::new(schema)))
+                })
+                .collect(),
+            ..MetaSchema::new("object")
+        });
+    }
+
+    fn as_raw_value(&self) -> Option<&Self> {
+        Some(self)
+    }
+
+    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+        Box::new(std::iter::once(self))
+    }
+}
+
+impl poem_openapi::types::ToJSON for PriceRow {
+    fn to_json(&self) -> Option<serde_json::Value> {
+        let cells = COLUMNS.iter().zip(&self.0);
+        Some(cells.filter_map(|((name, _), text)| Some((*name, text.clone()?))).collect())
+    }
+}
+
+record! {
+    /// Prices to be recorded: an import of their own, which can be reverted.
+    PricesRequest {
+        /// The prices
+        items: Vec<PriceRow>,
+        /// The symbol of all of them
+        symbol: Option<String>,
+        /// How their source adjusted them: `none` (if not said) or `splits`
+        adjusted: Option<String>,
+    }
+}
+
+impl Form for PricesRequest {
+    fn read(fields: &mut Fields) -> Self {
+        let items =
+            fields.objects("items", |row| PriceRow(COLUMNS.iter().map(|(name, _)| row.text(name)).collect()));
+        Self { items, symbol: fields.text("symbol"), adjusted: fields.text("adjusted") }
+    }
+}
+
+/// What may come beside a file of prices.
+pub(super) struct PriceFile;
+
+impl Texts for PriceFile {
+    const NAME: &'static str = "PriceFile";
+    const PARTS: &'static [Part] = &[
+        ("symbol", "The symbol of a file that has no column for it"),
+        ("adjusted", "How its source adjusted the prices: `none` (if not said) or `splits`"),
+        ("dry_run", "`true` to say what would be recorded, and to record nothing"),
+        ("format", "`prices`, and nothing else"),
+    ];
+    const REQUIRED: &'static [&'static str] = &[];
+}
+
+/// The routes of prices.
+pub(super) struct Prices(pub(super) Service);
+
+#[OpenApi(tag = "Tag::Prices")]
+impl Prices {
+    /// List the prices of an instrument
+    ///
+    /// By the instant at which they occurred. A bar that was stated again is listed as it was stated last.
+    #[oai(path = "/prices/:symbol", method = "get", operation_id = "listPrices")]
+    async fn list(
+        &self,
+        _caller: Caller,
+        question: Question,
+        /// The instrument's symbol, or its id
+        symbol: Path<String>,
+        /// The first day
+        from: Query<Option<Date>>,
+        /// The last day
+        to: Query<Option<Date>>,
+        /// Where the page begins, as `next` gave it
+        cursor: Query<Option<String>>,
+        /// How many items the page has at most
+        limit: Query<Option<Limit>>,
+    ) -> Result<Found<List<PriceItem>>, Problem> {
+        let page = Page::read(&question, cursor.0.as_deref(), limit.0)?;
+        let (from, to) = (from.0.map(|date| date.0), to.0.map(|date| date.0));
+        self.0
+            .blocking(move |journal| {
+                let (pin, tag, instrument, bars) = {
+                    let library = journal.library()?;
+                    let instrument = resolve(&library, &symbol.0)?;
+                    let pin = page.pinned(library.applied(), Pin::known(library.applied()))?;
+                    let tag =
+                        question.tag(&[library.prices.last_sequence(), library.instruments.changed_at()]);
+                    (pin, tag, instrument, library.prices.bars(instrument, from, to, pin.known))
+                };
+                Found::new(tag, || {
+                    let rows = page.cut(pin, bars, |bar| bar.sequence.to_string(), Ok)?;
+                    let records =
+                        seen::records(journal, rows.items.iter().map(|bar| bar.sequence).collect())?;
+                    let items =
+                        rows.items.iter().map(|bar| item(instrument, bar, records.get(&bar.sequence)));
+                    Ok(List {
+                        items: items.collect::<Result<_, _>>()?,
+                        next: rows.next,
+                        sequence: rows.sequence,
+                    })
+                })
+            })
+            .await
+    }
+
+    /// Record prices
+    ///
+    /// They become an import of their own: all of them count, or none. A bar that its feed stated before is restated.
+    #[oai(path = "/prices", method = "post", operation_id = "recordPrices")]
+    async fn record(
+        &self,
+        caller: Caller,
+        attempt: Attempt,
+        /// Which attempt it is: the same request sent again under one key is done once
+        #[oai(name = "Idempotency-Key")]
+        _key: Header<Option<String>>,
+        input: Input<PricesRequest>,
+    ) -> Result<Made<ImportAnswer>, Problem> {
+        let PricesRequest { items, symbol, adjusted } = input.value;
+        if items.is_empty() {
+            return Err(Problem::from(vec![Fault::new("items", "send at least one price")]));
+        }
+        let errand = Errand {
+            format: Format::Prices,
+            portfolio: None,
+            prices: PriceOptions { symbol, adjusted: adjustment(adjusted.as_deref())? },
+        };
+        let bytes = as_file(&items)?;
+        let key = attempt.commit_key(&caller, &input.canonical);
+        let answered = errand.import(&self.0, caller, key, "request".to_owned(), bytes, false).await;
+        answered.map_err(|problem| problem.rename(in_items))
+    }
+
+    /// Import a file of prices
+    #[oai(path = "/prices/imports", method = "post", operation_id = "importPrices")]
+    async fn import(
+        &self,
+        caller: Caller,
+        attempt: Attempt,
+        /// Which attempt it is: the same request sent again under one key is done once
+        #[oai(name = "Idempotency-Key")]
+        _key: Header<Option<String>>,
+        upload: Upload<PriceFile>,
+    ) -> Result<Made<ImportAnswer>, Problem> {
+        if upload.text("format").is_some_and(|format| format != Format::Prices.name()) {
+            return Err(Problem::from(vec![Fault::new("format", "write prices, or leave it out")]));
+        }
+        let errand = Errand {
+            format: Format::Prices,
+            portfolio: None,
+            prices: PriceOptions {
+                symbol: upload.text("symbol").map(str::to_owned),
+                adjusted: adjustment(upload.text("adjusted"))?,
+            },
+        };
+        errand.run(&self.0, caller, &attempt, upload).await
+    }
+}
+
+fn adjustment(text: Option<&str>) -> Result<Adjustment, Problem> {
+    match text {
+        None | Some("none") => Ok(Adjustment::None),
+        Some("splits") => Ok(Adjustment::Splits),
+        Some(_) => Err(Problem::from(vec![Fault::new("adjusted", "write none or splits")])),
+    }
+}
+
+/// The rows as the file that they would come in, so that there is one way to read prices.
+fn as_file(rows: &[PriceRow]) -> Result<Vec<u8>, Problem> {
+    let used: Vec<usize> = (0..COLUMNS.len())
+        .filter(|at| rows.iter().any(|row| row.0.get(*at).is_some_and(Option::is_some)))
+        .collect();
+    let mut file = csv::Writer::from_writer(Vec::new());
+    let written = file.write_record(used.iter().map(|at| COLUMNS[*at].0)).and_then(|()| {
+        rows.iter().try_for_each(|row| {
+            file.write_record(
+                used.iter().map(|at| row.0.get(*at).and_then(Option::as_deref).unwrap_or_default()),
+            )
+        })
+    });
+    written.map_err(Problem::internal)?;
+    file.into_inner().map_err(Problem::internal)
+}
+
+/// A fault of a file's line as a fault of the item that the line was made of.
+fn in_items(fault: &mut Fault) {
+    if let Some(at) = fault.line.take().and_then(|line| line.checked_sub(2)) {
+        fault.field = Some(match &fault.field {
+            Some(field) => format!("items[{at}].{field}"),
+            None => format!("items[{at}]"),
+        });
+    }
+}
+
+/// The instrument of a symbol or an id.
+fn resolve(library: &Library, text: &str) -> Result<InstrumentId, Problem> {
+    if let Ok(id) = text.parse::<InstrumentId>()
+        && library.instruments.get(id).is_some()
+    {
+        return Ok(library.instruments.canonical(id));
+    }
+    match library.instruments.resolve(&IdentifierScheme::Symbol, text, None, None, None) {
+        Resolution::One(id) => Ok(id),
+        Resolution::Ambiguous(ids) => {
+            let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+            let detail =
+                format!("several instruments have this symbol: ask by id for one of {}", ids.join(", "));
+            Err(Problem::faulty(Kind::InvalidParameter, vec![Fault::new("symbol", detail)]))
+        }
+        Resolution::Unknown => {
+            let shown: String = text.chars().take(100).collect();
+            Err(Problem::not_found("instrument with the symbol", shown))
+        }
+    }
+}
+
+fn item(instrument: InstrumentId, bar: &Bar, record: Option<&Record>) -> Result<PriceItem, Problem> {
+    let event = record.map(|record| decode(&record.view())).transpose()?;
+    let detail = match event {
+        Some(Event::BarClosed(bar)) => Some(bar),
+        _ => None,
+    };
+    let price = |price: fn(&daybook_schemas::events::BarClosed) -> Option<daybook_schemas::Price>| {
+        detail.as_ref().and_then(price).map(|price| Exact(price.get()))
+    };
+    Ok(PriceItem {
+        date: Some(bar.day.into()),
+        time: bar.occurred_at.into(),
+        open: price(|bar| bar.open),
+        high: price(|bar| bar.high),
+        low: price(|bar| bar.low),
+        close: bar.close.into(),
+        volume: detail.as_ref().and_then(|bar| bar.volume).map(|volume| Exact(volume.get())),
+        currency: bar.currency.into(),
+        feed: bar.feed.to_string(),
+        revision: bar.revision,
+        instrument: instrument.into(),
+        sequence: Sequence(bar.sequence),
+    })
+}

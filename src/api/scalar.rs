@@ -1,0 +1,212 @@
+//! How single values are written in JSON and read from parameters: decimals, times, days and ids as strings.
+
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
+use poem_openapi::types::{ParseError, ParseFromParameter, ParseResult, ToJSON, Type};
+use rust_decimal::Decimal;
+use serde_json::Value;
+use std::borrow::Cow;
+
+macro_rules! scalar {
+    ($(#[$doc:meta])* $name:ident($inner:ty), $format:literal, $description:literal, $schema:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub(super) struct $name(pub(super) $inner);
+
+        impl From<$inner> for $name {
+            fn from(value: $inner) -> Self {
+                Self(value)
+            }
+        }
+
+        impl Type for $name {
+            const IS_REQUIRED: bool = true;
+            type RawValueType = Self;
+            type RawElementValueType = Self;
+
+            fn name() -> Cow<'static, str> {
+                concat!("string_", $format).into()
+            }
+
+            fn schema_ref() -> MetaSchemaRef {
+                let schema: fn(MetaSchema) -> MetaSchema = $schema;
+                MetaSchemaRef::Inline(Box::new(schema(MetaSchema {
+                    description: Some($description),
+                    ..MetaSchema::new_with_format("string", $format)
+                })))
+            }
+
+            fn as_raw_value(&self) -> Option<&Self> {
+                Some(self)
+            }
+
+            fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+                Box::new(std::iter::once(self))
+            }
+        }
+
+        impl ToJSON for $name {
+            fn to_json(&self) -> Option<Value> {
+                Some(Value::String(self.0.to_string()))
+            }
+        }
+    };
+}
+
+scalar!(
+    /// An exact decimal.
+    Exact(Decimal),
+    "decimal",
+    "An exact decimal",
+    |schema| MetaSchema { pattern: Some(r"^-?[0-9]+(\.[0-9]+)?$".to_owned()), ..schema }
+);
+scalar!(
+    /// An instant.
+    Time(daybook_schemas::Timestamp),
+    "date-time",
+    "An instant, UTC",
+    |schema| schema
+);
+scalar!(
+    /// A day.
+    Date(daybook_schemas::Day),
+    "date",
+    "A day",
+    |schema| schema
+);
+scalar!(
+    /// A currency.
+    CurrencyCode(daybook_schemas::Currency),
+    "currency",
+    "A currency's code",
+    |schema| schema
+);
+
+macro_rules! id {
+    ($($(#[$doc:meta])* $name:ident($inner:ty), $description:literal;)*) => {$(
+        scalar!(
+            $(#[$doc])*
+            $name($inner),
+            "id",
+            $description,
+            |schema| MetaSchema { pattern: Some("^[0-9a-hjkmnp-tv-z]{26}$".to_owned()), ..schema }
+        );
+
+        impl ParseFromParameter for $name {
+            fn parse_from_parameter(text: &str) -> ParseResult<Self> {
+                text.parse().map(Self).map_err(ParseError::custom)
+            }
+        }
+    )*};
+}
+
+id! {
+    /// A portfolio's id.
+    Portfolio(daybook_schemas::PortfolioId), "A portfolio's id";
+    /// An account's id.
+    Account(daybook_schemas::AccountId), "An account's id";
+    /// An instrument's id.
+    Instrument(daybook_schemas::InstrumentId), "An instrument's id";
+    /// An import's id.
+    Import(daybook_schemas::ImportId), "An import's id";
+    /// A token's id.
+    Token(daybook_schemas::TokenId), "A token's id";
+}
+
+/// A place in the ledger, from 1.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Sequence(pub(super) u64);
+
+impl Type for Sequence {
+    const IS_REQUIRED: bool = true;
+    type RawValueType = Self;
+    type RawElementValueType = Self;
+
+    fn name() -> Cow<'static, str> {
+        "integer_sequence".into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        MetaSchemaRef::Inline(Box::new(MetaSchema {
+            minimum: Some(0.0),
+            description: Some("A place in the ledger"),
+            ..MetaSchema::new_with_format("integer", "uint64")
+        }))
+    }
+
+    fn as_raw_value(&self) -> Option<&Self> {
+        Some(self)
+    }
+
+    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+        Box::new(std::iter::once(self))
+    }
+}
+
+impl ToJSON for Sequence {
+    fn to_json(&self) -> Option<Value> {
+        Some(self.0.into())
+    }
+}
+
+impl ParseFromParameter for Sequence {
+    fn parse_from_parameter(text: &str) -> ParseResult<Self> {
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        match text.parse() {
+            Ok(number) if digits => Ok(Self(number)),
+            _ => Err(ParseError::custom("write the sequence of an event: a whole number")),
+        }
+    }
+}
+
+/// A moment as a caller writes it: an instant, or a day.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum TimeOrDate {
+    /// An instant.
+    Instant(daybook_schemas::Timestamp),
+    /// A day.
+    Day(daybook_schemas::Day),
+}
+
+impl Type for TimeOrDate {
+    const IS_REQUIRED: bool = true;
+    type RawValueType = Self;
+    type RawElementValueType = Self;
+
+    fn name() -> Cow<'static, str> {
+        "string_time-or-date".into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        MetaSchemaRef::Inline(Box::new(MetaSchema {
+            description: Some("RFC 3339, or a date"),
+            example: Some("2024-03-01T15:30:00Z".into()),
+            ..MetaSchema::new("string")
+        }))
+    }
+
+    fn as_raw_value(&self) -> Option<&Self> {
+        Some(self)
+    }
+
+    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+        Box::new(std::iter::once(self))
+    }
+}
+
+impl ParseFromParameter for TimeOrDate {
+    fn parse_from_parameter(text: &str) -> ParseResult<Self> {
+        if text.len() == 10 {
+            return daybook_schemas::Day::parse(text).map(Self::Day).map_err(ParseError::custom);
+        }
+        // An offset's plus sign reads as a space in a query that was not encoded.
+        daybook_schemas::Timestamp::parse(&text.replace(' ', "+"))
+            .map(Self::Instant)
+            .map_err(ParseError::custom)
+    }
+}
+
+impl ParseFromParameter for Date {
+    fn parse_from_parameter(text: &str) -> ParseResult<Self> {
+        daybook_schemas::Day::parse(text).map(Self).map_err(ParseError::custom)
+    }
+}

@@ -1,0 +1,81 @@
+//! What all routes stand on: the journal behind blocking threads, and the limits of the service.
+
+use super::problem::Problem;
+use crate::journal::Journal;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// The unit in which the memory for uploads is given out.
+const ROOM_BYTES: u64 = 1 << 20;
+
+/// The limits of the service.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// The largest JSON body, in bytes.
+    pub(crate) json_bytes_max: u64,
+    /// The largest upload, in bytes.
+    pub(crate) upload_bytes_max: u64,
+    /// The memory for all uploads that are under way, in bytes; at least one of the largest.
+    pub(crate) uploads_bytes_max: u64,
+    /// How long a body may pause before it is given up.
+    pub(crate) body_pause_max: Duration,
+    /// How long an upload waits for memory before it is refused.
+    pub(crate) room_wait_max: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            json_bytes_max: 1 << 20,
+            upload_bytes_max: 512 << 20,
+            uploads_bytes_max: 1 << 30,
+            body_pause_max: Duration::from_secs(20),
+            room_wait_max: Duration::from_secs(20),
+        }
+    }
+}
+
+/// The journal and the limits, shared by all routes.
+#[derive(Clone)]
+pub(super) struct Service {
+    journal: Arc<Journal>,
+    room: Arc<Semaphore>,
+    /// The limits.
+    pub(super) config: Arc<Config>,
+}
+
+impl Service {
+    /// A service over a journal.
+    pub(super) fn new(journal: Arc<Journal>, config: Config) -> Self {
+        let permits = units(config.uploads_bytes_max.max(config.upload_bytes_max));
+        Self { journal, room: Arc::new(Semaphore::new(permits as usize)), config: Arc::new(config) }
+    }
+
+    /// Does blocking work with the journal, away from the threads that answer.
+    pub(super) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Journal) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let journal = Arc::clone(&self.journal);
+        let span = tracing::Span::current();
+        tokio::task::spawn_blocking(move || span.in_scope(|| work(&journal)))
+            .await
+            .unwrap_or_else(|error| Err(Problem::internal(error)))
+    }
+
+    /// Sets memory aside for an upload of so many bytes.
+    pub(super) async fn room_for(&self, bytes: u64) -> Result<OwnedSemaphorePermit, Problem> {
+        let wanted = Arc::clone(&self.room).acquire_many_owned(units(bytes));
+        match tokio::time::timeout(self.config.room_wait_max, wanted).await {
+            Ok(Ok(room)) => Ok(room),
+            _ => Err(Problem::unavailable(
+                "other uploads take all the memory there is for them: send it again later",
+            )),
+        }
+    }
+}
+
+fn units(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(ROOM_BYTES)).unwrap_or(u32::MAX >> 4)
+}

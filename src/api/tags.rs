@@ -1,0 +1,20 @@
+//! The groups under which the OpenAPI document lists the operations.
+
+use poem_openapi::Tags;
+
+/// A group of operations.
+#[derive(Tags)]
+pub(super) enum Tag {
+    /// Portfolios and what they hold, as of any moment
+    Portfolios,
+    /// What happened in a portfolio
+    Transactions,
+    /// Files that were imported, and what was kept aside
+    Imports,
+    /// Prices and rates of exchange
+    Prices,
+    /// The log itself
+    Events,
+    /// Who may do what
+    Tokens,
+}
