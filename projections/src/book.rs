@@ -136,6 +136,8 @@ fn compare(rows: &[Row], a: Placed, b: Placed) -> Ordering {
         .then_with(|| x.place.order.cmp(&y.place.order))
         .then_with(|| x.place.cumulative.cmp(&y.place.cumulative))
         .then_with(|| x.place.rank.cmp(&y.place.rank))
+        // Fills of one order and one cumulative quantity may share a running maximum; their own instants tell.
+        .then_with(|| x.place.instant.cmp(&y.place.instant))
         .then_with(|| x.meta.source_rank.cmp(&y.meta.source_rank))
         .then_with(|| x.meta.sequence.cmp(&y.meta.sequence))
 }

@@ -259,21 +259,24 @@ impl Prices {
             }
             Event::CorporateActionAnnounced(action) => self.announced(meta, stream_name, action),
             Event::FileImported(file) => {
-                if let Some(number) = self.import_ids.get(&file.import) {
-                    let span = &mut self.spans[*number as usize - 1];
-                    span.from = span.from.or(Some(meta.sequence));
-                    self.last_sequence = meta.sequence;
-                }
+                let span = self.span_of(file.import, meta.sequence);
+                span.from = span.from.or(Some(meta.sequence));
             }
             Event::ImportReverted(reverted) => {
-                if let Some(number) = self.import_ids.get(&reverted.import) {
-                    let span = &mut self.spans[*number as usize - 1];
-                    span.until = span.until.or(Some(meta.sequence));
-                    self.last_sequence = meta.sequence;
-                }
+                let span = self.span_of(reverted.import, meta.sequence);
+                span.until = span.until.or(Some(meta.sequence));
             }
             _ => {}
         }
+    }
+
+    /// The span of an import that ends or is reverted; where it brought prices, they change with it.
+    fn span_of(&mut self, import: ImportId, sequence: u64) -> &mut Span {
+        if self.import_ids.contains_key(&import) {
+            self.last_sequence = sequence;
+        }
+        let number = self.import_number(Some(import));
+        &mut self.spans[number as usize - 1]
     }
 
     fn import_number(&mut self, import: Option<ImportId>) -> u32 {
