@@ -1,5 +1,6 @@
 //! The columns of a transaction: what each is called, and how an event is written in them.
 
+use super::transaction::UNITS_ADDED;
 use daybook_schemas::events::{
     AdjustmentKind, CashTransferKind, Charge, ChargeKind, DistributionKind, DividendKind, Effect, Entry,
     Event, ExchangeKind, FeeKind, IdentifierAssigned, IdentifierScheme, InKind, InterestKind,
@@ -157,7 +158,8 @@ pub fn to_columns(event: &Event, names: &dyn Names) -> Option<TransactionFields>
             writing.instrument(event.instrument, day);
             writing.put(Column::Quantity, event.quantity);
             writing.put(Column::Price, event.per_unit);
-            writing.kind(&event.kind, event.kind == DividendKind::Unstated, false);
+            let unstated = event.kind == DividendKind::Unstated && event.instrument.is_some();
+            writing.kind(&event.kind, unstated, false);
             writing.net(event.amount, &event.charges);
             writing.rate(event.fx_rate);
         }
@@ -221,12 +223,16 @@ pub fn to_columns(event: &Event, names: &dyn Names) -> Option<TransactionFields>
         Event::SplitApplied(event) => {
             writing.kind_of("split");
             writing.instrument(Some(event.instrument), day);
-            // Where the source states only the units that came, the ratio is the fold's to find.
             writing.put(Column::Quantity, event.ratio);
+            if event.ratio.is_none() {
+                writing.put(Column::Quantity, event.added);
+                writing.put(Column::Kind, Some(UNITS_ADDED));
+            }
         }
         Event::HoldingDistributed(event) => {
             writing.kind_of("spin_off");
-            writing.kind(&event.kind, event.kind == DistributionKind::SpinOff, false);
+            let spun_off = event.kind == DistributionKind::SpinOff && event.parent.is_some();
+            writing.kind(&event.kind, spun_off, false);
             writing.instrument(event.parent, day);
             writing.put(Column::ToSymbol, writing.names.symbol(event.child, day));
             writing.put(Column::Quantity, Some(event.quantity));
@@ -235,11 +241,12 @@ pub fn to_columns(event: &Event, names: &dyn Names) -> Option<TransactionFields>
         }
         Event::PositionExchanged(event) => {
             writing.kind_of("exchange");
-            writing.kind(&event.kind, event.kind == ExchangeKind::Unstated, false);
+            let counted = event.gave.as_ref().or(event.received.as_ref()).and_then(|leg| leg.quantity);
+            let unstated = event.kind == ExchangeKind::Unstated && counted.is_some();
+            writing.kind(&event.kind, unstated, false);
             writing.instrument(event.gave.as_ref().map(|leg| leg.instrument), day);
             let received = event.received.as_ref();
             writing.put(Column::ToSymbol, received.and_then(|leg| writing.names.symbol(leg.instrument, day)));
-            let counted = event.gave.as_ref().or(received).and_then(|leg| leg.quantity);
             writing.put(Column::Quantity, counted);
             if event.gave.is_some() && received.is_some() {
                 let ratio = event.ratio.or_else(|| {

@@ -241,7 +241,7 @@ impl File<'_> {
                 }
             };
             let place = Place { line: kept.line, rank, ordinal };
-            match record(&cells, place, self.portfolio, &mut self.desk) {
+            match record(&cells, place, said, self.portfolio, &mut self.desk) {
                 Err(faults) => {
                     for fault in faults {
                         self.faults.field(kept.line, fault.field, fault.text);
@@ -382,6 +382,11 @@ time,type,symbol,quantity,price,amount,fee,currency,multiplier,id,strategy,note,
 2024-01-19,assign,AAPL240119P00150000,1,,,0.5,,,,,,,,,,,,,,,,g5,
 2024-01-22,adjustment,,,,1.23,,,,,,broker says so,,,,,,,,,,reconciliation,,
 2024-01-22,adjustment,OTHER,-0.5,,,,,,,,broker says so,,,,,,,,,,,,
+2024-01-23,dividend,,,,4,,,,,,,,,,,,,,,,ordinary,,
+2024-01-23,split,AAPL,9,,,,,,,,,,,,,,,,,,added,,
+2024-01-23,exchange,BABY,,,,,,,,,,,,,,,,,,,redemption,g6,
+2024-01-23,exchange,,,,12,,,,,,,,,,,,,,,,redemption,g6,
+2024-01-23,spin_off,,2,,,,,,,,,,,,,,,,,,rights,,RGHT
 ";
 
     #[test]
@@ -430,16 +435,21 @@ time,type,symbol,quantity,price,amount,fee,currency,multiplier,id,strategy,note,
                 "OptionSettled",
                 "CashAdjusted",
                 "SecuritiesTransferred",
+                "DividendPosted",
+                "SplitApplied",
+                "PositionExchanged",
+                "PositionExchanged",
+                "HoldingDistributed",
             ]
         );
-        assert_eq!((parsed.rows, parsed.quarantined, parsed.warnings), (33, 0, Vec::new()));
+        assert_eq!((parsed.rows, parsed.quarantined, parsed.warnings), (38, 0, Vec::new()));
     }
 
     #[test]
     fn importing_the_same_file_twice_adds_nothing_and_equal_rows_both_count() {
         let mut ledger = Ledger::new();
         let parsed = import(&ledger, EVERYTHING).unwrap();
-        assert_eq!(ledger.apply(&parsed), Ok(33));
+        assert_eq!(ledger.apply(&parsed), Ok(38));
         let again = import(&ledger, EVERYTHING).unwrap();
         assert!(again.drafts.iter().all(|draft| draft.role == Role::Entry), "references are known by now");
         assert_eq!(ledger.apply(&again), Ok(0));
@@ -713,7 +723,7 @@ time,type,symbol,quantity,price,amount,fee,currency,multiplier,id,strategy,note,
         }
 
         #[test]
-        fn one_bad_cell_gives_a_fault_of_its_line_or_events(row in 1usize..34, column in 0usize..24, cell in "[ -+.--~]{0,12}") {
+        fn one_bad_cell_gives_a_fault_of_its_line_or_events(row in 1usize..39, column in 0usize..24, cell in "[ -+.--~]{0,12}") {
             let mut lines: Vec<Vec<String>> =
                 EVERYTHING.lines().map(|line| line.split(',').map(str::to_owned).collect()).collect();
             lines[row][column] = cell;

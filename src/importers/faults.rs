@@ -22,19 +22,19 @@ impl Fault {
     /// A fault of the file as a whole.
     #[must_use]
     pub fn of_file(file: &str, text: impl Into<String>) -> Self {
-        Self { file: file.to_owned(), line: None, column: None, text: text.into() }
+        Self { file: file.to_owned(), line: None, column: None, text: printable(text.into()) }
     }
 
     /// A fault of one line.
     #[must_use]
     pub fn of_line(file: &str, line: u64, text: impl Into<String>) -> Self {
-        Self { file: file.to_owned(), line: Some(line), column: None, text: text.into() }
+        Self { file: file.to_owned(), line: Some(line), column: None, text: printable(text.into()) }
     }
 
     /// The same fault, in a column.
     #[must_use]
     pub fn in_column(mut self, column: impl Into<String>) -> Self {
-        self.column = Some(column.into());
+        self.column = Some(printable(column.into()));
         self
     }
 }
@@ -96,8 +96,13 @@ impl FieldFault {
     /// A fault of a field.
     #[must_use]
     pub fn new(field: &'static str, text: impl Into<String>) -> Self {
-        Self { field, text: text.into() }
+        Self { field, text: printable(text.into()) }
     }
+}
+
+/// A text without control characters: what a file holds must not steer the terminal that shows it.
+fn printable(text: String) -> String {
+    if text.contains(char::is_control) { text.replace(char::is_control, "?") } else { text }
 }
 
 /// Faults as they are found, up to the most that are listed.
