@@ -628,15 +628,11 @@ impl Book {
     pub fn state_at(&self, view: &View, imports: &Imports) -> Cow<'_, State> {
         if self.knows_all(view) {
             match view.as_of {
-                AsOf::Instant(instant)
-                    if self
-                        .order
-                        .iter()
-                        .all(|placed| self.rows[placed.index as usize].meta.occurred_at <= instant) =>
-                {
-                    return Cow::Borrowed(&self.state);
+                AsOf::Instant(instant) => {
+                    if let Some(state) = self.state_at_instant(instant) {
+                        return state;
+                    }
                 }
-                AsOf::Instant(_) => {}
                 // Days bound the fold order, so that a day's state is that of its first entries.
                 AsOf::Day(day) => {
                     let entries = self
@@ -660,6 +656,25 @@ impl Book {
             state.fold(&self.posting(placed, &supplied));
         }
         Cow::Owned(state)
+    }
+
+    /// The state at an instant, of all that is known: what had not occurred by then is left out of the fold order.
+    /// Not where a fill of an order that goes by cumulative quantity is left out: the others may move without it.
+    fn state_at_instant(&self, instant: Timestamp) -> Option<Cow<'_, State>> {
+        let row = |placed: &Placed| &self.rows[placed.index as usize];
+        let is_later = |placed: &Placed| row(placed).meta.occurred_at > instant;
+        let Some(first) = self.order.iter().position(is_later) else {
+            return Some(Cow::Borrowed(&self.state));
+        };
+        if self.order[first..].iter().any(|placed| is_later(placed) && row(placed).place.cumulative.is_some())
+        {
+            return None;
+        }
+        let (done, mut state) = self.restart(first, &self.state.settings);
+        for placed in self.order[done..].iter().filter(|placed| !is_later(placed)) {
+            state.fold(&self.posting(*placed, &self.supplied));
+        }
+        Some(Cow::Owned(state))
     }
 
     /// Visits the state at the end of each of the given days, which must ascend; entries after `view` do not count.

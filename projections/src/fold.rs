@@ -166,30 +166,48 @@ struct Plan {
     method_unsupported: bool,
 }
 
-/// The order in which a disposal relieves lots.
-fn relief_order(method: &LotMethod, lots: &VecDeque<Lot>) -> (Option<Vec<usize>>, bool) {
+/// The order in which a disposal relieves lots, which stand by acquisition.
+enum Order {
+    Oldest,
+    Newest,
+    Listed(Vec<usize>),
+}
+
+impl Order {
+    fn lot(&self, step: usize, lots: usize) -> usize {
+        match self {
+            Self::Oldest => step,
+            Self::Newest => lots - 1 - step,
+            Self::Listed(order) => order[step],
+        }
+    }
+}
+
+/// The order of a method, and whether the method is supported; one that is not relieves the oldest, so that units
+/// stay right, and the figures that depend on it are marked.
+fn relief_order(method: &LotMethod, lots: &VecDeque<Lot>) -> (Order, bool) {
     match method {
-        LotMethod::Fifo => (None, true),
-        LotMethod::Lifo => (Some((0..lots.len()).rev().collect()), true),
+        LotMethod::Fifo => (Order::Oldest, true),
+        LotMethod::Lifo => (Order::Newest, true),
         LotMethod::Hifo => {
             let mut order: Vec<usize> = (0..lots.len()).collect();
-            // Unit bases are compared exactly enough: 24 places, then the earlier lot.
+            // The highest basis of one unit, at 12 places; of equals the earlier lot.
             let unit = |index: &usize| {
                 let lot = &lots[*index];
                 multiply_divide(lot.basis, Decimal::ONE, lot.quantity.abs(), QUOTIENT_SCALE)
                     .unwrap_or(lot.basis)
             };
             order.sort_by(|a, b| unit(b).cmp(&unit(a)).then(a.cmp(b)));
-            (Some(order), true)
+            (Order::Listed(order), true)
         }
-        LotMethod::Average | LotMethod::Specific | LotMethod::Other(_) => (None, false),
+        LotMethod::Average | LotMethod::Specific | LotMethod::Other(_) => (Order::Oldest, false),
     }
 }
 
 /// Relieves `quantity` units in the order given; the last slice of a lot takes what is left of its basis.
 fn relieve(
     lots: &VecDeque<Lot>,
-    order: Option<&[usize]>,
+    order: &Order,
     quantity: Decimal,
 ) -> Result<(Vec<Relief>, Decimal), ArithmeticError> {
     let mut reliefs = Vec::new();
@@ -199,7 +217,7 @@ fn relieve(
         if left.is_zero() {
             break;
         }
-        let index = order.map_or(step, |order| order[step]);
+        let index = order.lot(step, lots.len());
         let lot = &lots[index];
         let held = lot.quantity.abs();
         let relief = if held <= left {
@@ -419,7 +437,7 @@ impl State {
         {
             let method = self.settings.method(movement.account, posting.row.trade_date);
             let (order, supported) = relief_order(method, &holding.lots);
-            let (reliefs, relieved) = relieve(&holding.lots, order.as_deref(), closes)?;
+            let (reliefs, relieved) = relieve(&holding.lots, &order, closes)?;
             plan.basis_missing =
                 reliefs.iter().any(|relief| holding.lots[relief.index].basis_state == BasisState::Missing);
             plan.method_unsupported = !supported;
@@ -1267,13 +1285,19 @@ fn take_out(lots: &mut VecDeque<Lot>, reliefs: &[Relief]) {
             None => used_up.push(relief.index),
         }
     }
-    if used_up.len() == lots.len() {
-        lots.clear();
-        return;
-    }
     used_up.sort_unstable();
-    for index in used_up.into_iter().rev() {
-        lots.remove(index);
+    let (Some(first), Some(last)) = (used_up.first(), used_up.last()) else { return };
+    let together = last - first + 1 == used_up.len();
+    if together && *first == 0 {
+        lots.drain(..used_up.len());
+    } else if together && *last + 1 == lots.len() {
+        lots.truncate(*first);
+    } else {
+        let mut index = 0;
+        lots.retain(|_| {
+            index += 1;
+            used_up.binary_search(&(index - 1)).is_err()
+        });
     }
 }
 

@@ -649,7 +649,7 @@ fn unaccounted(state: &State) -> Vec<UnaccountedItem> {
 }
 
 /// How many days apart a feed's and a broker's record of one split may lie.
-const SPLIT_DAYS_APART_MAX: i32 = 7;
+const SPLIT_DAYS_APART_MAX: u32 = 7;
 
 /// What the reader should look at: splits that were announced and not applied, prices that were adjusted already,
 /// cash on its way, lots that were named and not followed.
@@ -669,7 +669,7 @@ fn warnings(
         for split in source.announced_splits(instrument, known) {
             let while_held = holding.held_from < split.effective && split.effective <= today;
             let applied = holding.splits.iter().any(|applied| {
-                (applied.day.number() - split.effective.number()).abs() <= SPLIT_DAYS_APART_MAX
+                applied.day.number().abs_diff(split.effective.number()) <= SPLIT_DAYS_APART_MAX
                     && applied.ratio == split.ratio
             });
             if while_held && !applied {
@@ -685,7 +685,7 @@ fn warnings(
                 source.latest(instrument, split.day.plus_days(4).end_in(zone).min(at), known).ok().flatten();
             if let (Some(before), Some(after)) = (before, after)
                 && after.occurred_at >= split.at
-                && split.at.nanos() - before.occurred_at.nanos() <= STALE_AFTER_NANOS
+                && split.at.nanos().saturating_sub(before.occurred_at.nanos()) <= STALE_AFTER_NANOS
                 && check_adjustment(before.price, after.price, split.ratio) == Ok(Jump::AlreadyAdjusted)
             {
                 warnings.push(format!(

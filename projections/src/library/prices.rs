@@ -1,6 +1,6 @@
 //! What instruments and currencies were worth when, as far as was recorded by when.
 //!
-//! Closes of daily bars stay resident, 72 bytes each. Of ticks and of bars within a day, at least the latest
+//! Closes of daily bars stay resident, 64 bytes each. Of ticks and of bars within a day, at least the latest
 //! [`TICKS_RECENT_MAX`] of an instrument stay; of older ones the last of each feed and quarter of an hour. Every time
 //! zone's midnight falls on a quarter of an hour, so that values at the ends of days and the latest values are always
 //! exact; a question that falls inside a thinned quarter is answered with [`NeedsDisk`], never with a wrong price.
@@ -131,8 +131,8 @@ pub struct Bar {
     pub revision: u32,
 }
 
-/// A small index into a list of names.
-type Index = u16;
+/// An index into a list of names.
+type Index = u32;
 
 /// One observation as it is kept. `day` is `i32::MIN` where there is none, `import` is 0 for none.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -376,10 +376,10 @@ impl Prices {
     fn observation(&self, seen: &Seen, kind: ObservationKind) -> Observation {
         Observation {
             price: seen.price,
-            currency: self.currencies[usize::from(seen.currency)],
+            currency: self.currencies[seen.currency as usize],
             occurred_at: Timestamp::from_nanos(seen.at),
             sequence: seen.sequence,
-            feed: self.feeds[usize::from(seen.feed)].clone(),
+            feed: self.feeds[seen.feed as usize].clone(),
             kind,
         }
     }
@@ -395,7 +395,7 @@ impl Prices {
 
     fn is_superseded(&self, list: &[Seen], index: usize, known: u64) -> bool {
         let seen = &list[index];
-        let near = |other: &&Seen| (other.at - seen.at).abs() <= NEAR_NANOS;
+        let near = |other: &&Seen| other.at.saturating_sub(seen.at).saturating_abs() <= NEAR_NANOS;
         let supersedes = |other: &Seen| {
             is_same_statement(other, seen)
                 && (other.revision, other.sequence) > (seen.revision, seen.sequence)
@@ -424,8 +424,7 @@ impl Prices {
         // Thinned quarters from the latest on, as long as they could hold something later than what was found.
         let end = track.thinned.partition_point(|thinned| quarter(thinned.seen.at) <= quarter(at));
         for thinned in track.thinned[..end].iter().rev() {
-            let quarter_start = quarter(thinned.seen.at) * QUARTER_NANOS;
-            if best.is_some_and(|(seen, _)| seen.at >= quarter_start + QUARTER_NANOS) {
+            if best.is_some_and(|(seen, _)| quarter(seen.at) > quarter(thinned.seen.at)) {
                 break;
             }
             let kept_counts =
@@ -439,7 +438,7 @@ impl Prices {
                 && best.is_none_or(|(seen, _)| seen.at < thinned.seen.at.min(at))
             {
                 return Err(NeedsDisk {
-                    stream: stream_name(&self.feeds[usize::from(thinned.seen.feed)]),
+                    stream: stream_name(&self.feeds[thinned.seen.feed as usize]),
                     from_sequence: thinned.sequence_min,
                     to_sequence: thinned.sequence_max.min(known),
                 });
@@ -523,10 +522,10 @@ impl Prices {
             .map(|(_, seen)| Bar {
                 day: Day::from_number(seen.day),
                 close: seen.price,
-                currency: self.currencies[usize::from(seen.currency)],
+                currency: self.currencies[seen.currency as usize],
                 occurred_at: Timestamp::from_nanos(seen.at),
                 sequence: seen.sequence,
-                feed: self.feeds[usize::from(seen.feed)].clone(),
+                feed: self.feeds[seen.feed as usize].clone(),
                 revision: seen.revision,
             })
             .collect();
@@ -541,7 +540,7 @@ impl Prices {
         track
             .daily
             .iter()
-            .filter(|seen| seen.day == day.number() && &*self.feeds[usize::from(seen.feed)] == feed)
+            .filter(|seen| seen.day == day.number() && &*self.feeds[seen.feed as usize] == feed)
             .map(|seen| (seen.revision, seen.price))
             .max_by_key(|(revision, _)| *revision)
     }
@@ -623,7 +622,7 @@ fn index_of<T>(list: &mut Vec<T>, is: impl Fn(&T) -> bool, make: impl FnOnce() -
         list.push(make());
         list.len() - 1
     });
-    Index::try_from(at).expect("fewer than 65,536 feeds and currencies")
+    Index::try_from(at).expect("fewer than four thousand million feeds and currencies")
 }
 
 impl Track {

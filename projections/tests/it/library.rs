@@ -55,16 +55,14 @@ fn a_renamed_instrument_answers_to_both_names_each_on_its_days() {
     let mut world = World::of(listed(1, "FB", "USD", true));
     world.record_imported(renamed(1, "META", "2022-06-09"), 1);
     world.record(imported(1));
-    let symbol = |on: Option<&str>| world.library.instruments.symbol(instrument(1), on.map(day));
-    assert_eq!(symbol(Some("2022-06-08")), Some("FB"));
-    assert_eq!(symbol(Some("2022-06-09")), Some("META"));
-    assert_eq!(symbol(None), Some("META"));
+    for (on, name) in [(Some("2022-06-08"), "FB"), (Some("2022-06-09"), "META"), (None, "META")] {
+        assert_eq!(world.library.instruments.symbol(instrument(1), on.map(day)), Some(name));
+    }
     // Exports call old rows by the new name.
     assert_eq!(by_symbol(&world, "META", Some("2021-01-04")), Resolution::One(instrument(1)));
     assert_eq!(by_symbol(&world, "fb", Some("2024-01-04")), Resolution::One(instrument(1)));
 
     // Somebody else takes the old name: each day has its owner.
-    let mut world = world;
     for event in listed(2, "FB", "USD", false) {
         world.record(event);
     }

@@ -1,4 +1,5 @@
 //! The projections through their public interface: worked examples by name, and the laws as properties.
+#![expect(clippy::unwrap_used, reason = "what cannot be set up is a failed test")]
 
 mod build;
 mod examples;

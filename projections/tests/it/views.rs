@@ -101,7 +101,7 @@ fn play(log: &[(u8, u32, i64, bool)]) -> World {
         let event: Event = match kind {
             0 => reversed(1 + (*amount).unsigned_abs() % world.log.len() as u64),
             1 => imported(1).into(),
-            2 => ImportReverted { import: import(1 + (*amount % 2) as u8), reason: None }.into(),
+            2 => ImportReverted { import: import(1 + u8::from(amount % 2 == 1)), reason: None }.into(),
             3 => imported(2).into(),
             4 => split(&format!("^{date}"), "2").into(),
             5 => cash(&date, usd(&amount.to_string())).into(),
@@ -110,7 +110,7 @@ fn play(log: &[(u8, u32, i64, bool)]) -> World {
             _ => sell(&when, &amount.to_string(), "9").into(),
         };
         if *brought && event.entry().is_some() {
-            world.record_imported(event, 1 + (*amount % 2) as u8);
+            world.record_imported(event, 1 + u8::from(amount % 2 == 1));
         } else {
             world.record(event);
         }
