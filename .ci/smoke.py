@@ -25,7 +25,19 @@ DATA = pathlib.Path(sys.argv[2]).resolve()
 PASSED = []
 
 # What the rows of the Schwab sample become, by event.
-SCHWAB_EVENTS = {}
+SCHWAB_EVENTS = {
+    "CashInLieuPaid": 1,
+    "CashTransferred": 3,
+    "DividendPosted": 43,
+    "FeePosted": 11,
+    "HoldingDistributed": 2,
+    "InterestPosted": 5,
+    "PositionExchanged": 8,
+    "SecuritiesTransferred": 1,
+    "SplitApplied": 1,
+    "TaxPosted": 1,
+    "TradeExecuted": 43,
+}
 SCHWAB_QUARANTINED = 0
 
 
@@ -41,7 +53,7 @@ def run(directory, *arguments, code=0, **more):
 
 def check(what, holds, detail=""):
     if not holds:
-        raise SystemExit(f"smoke: {what}: {detail}")
+        raise SystemExit(f"smoke: {what}: {str(detail)[:2000]}")
     PASSED.append(what)
     print(f"ok: {what}")
 
@@ -93,9 +105,11 @@ def statement(directory, *arguments):
     return json.loads(run(directory, "replay", "--format", "json", *arguments).stdout)
 
 
-def figures(statement):
-    """What a statement says, without when it was said."""
-    return {key: value for key, value in statement.items() if key not in ("sequence", "as_of")}
+def figures(told):
+    """What a statement says, without when it was said and under which sequences."""
+    if isinstance(told, dict):
+        return {key: figures(value) for key, value in told.items() if key not in ("sequence", "as_of")}
+    return [figures(item) for item in told] if isinstance(told, list) else told
 
 
 def schwab(base):
@@ -124,13 +138,10 @@ def schwab(base):
     check("a second import adds nothing", after[-1]["sequence"] == head, after[-1])
     run(directory, "import", "revert", imported[1])
     reverted = figures(statement(directory, "--portfolio", portfolio))
-    check("a reverted import leaves nothing", reverted["positions"] == [] and reverted["cash"] == {}, reverted)
+    check("a reverted import leaves nothing", reverted["positions"] == [] and reverted["cash"] == {"USD": "0"}, reverted)
     run(directory, "import", "schwab", str(source), "--portfolio", portfolio)
     again = figures(statement(directory, "--portfolio", portfolio))
-    for name in ("unaccounted",):  # it names events, which have other sequences now
-        before.pop(name), again.pop(name)
-    strip = lambda told: json.dumps(told, sort_keys=True)
-    check("reverting and importing again ends in the same state", strip(before) == strip(again), (before, again))
+    check("reverting and importing again ends in the same state", before == again, (before, again))
     run(directory, "replay", "--check")
     run(directory, "verify")
     check("replay and verification agree on the sample", True)
@@ -181,7 +192,9 @@ def prices(base):
     finally:
         service.stop()
     replayed = statement(directory, "--portfolio", portfolio, "--as-of", "2014-12-31")
-    check("the replay says what the service says", all(replayed[key] == told[key] for key in told if key not in ("sequence", "id", "name")), (replayed, told))
+    both = (replayed.keys() & told.keys()) - {"sequence"}
+    differ = {key: (replayed[key], told[key]) for key in both if replayed[key] != told[key]}
+    check("the replay says what the service says", len(both) > 20 and not differ, differ)
     raw = base / "raw"
     run(raw, "portfolio", "open", "Raw")
     warned = run(raw, "import", "prices", str(DATA / "prices" / "AAPL.csv"), "--symbol", "AAPL").stderr
@@ -245,7 +258,8 @@ def demo(base):
 def main():
     with tempfile.TemporaryDirectory(prefix="daybook-smoke-") as base:
         base = pathlib.Path(base)
-        demo(base)
+        if "--without-demo" not in sys.argv:
+            demo(base)
         if (DATA / "brokers" / "schwab.csv").exists():
             schwab(base)
             prices(base)

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 /// The largest file that one import takes, in bytes.
 const FILE_BYTES_MAX: u64 = 512 << 20;
+/// The longest line of a file that is a table, in bytes.
+const LINE_BYTES_MAX: usize = 1 << 20;
 
 /// Import a broker's export, a generic CSV or prices; list and revert imports.
 #[derive(Args, Debug)]
@@ -206,15 +208,36 @@ fn name(path: &Path) -> String {
     path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
+/// Reads a file that is a table of lines. One with a line that goes on and on, or that never ends, is given up early.
 fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
     let unusable = |what: String| CommandError::Unusable(format!("{}: {what}", path.display()));
-    let file = std::fs::File::open(path).map_err(|error| unusable(error.to_string()))?;
+    let mut file = std::fs::File::open(path).map_err(|error| unusable(error.to_string()))?;
     let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| unusable(error.to_string()))?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(unusable(format!("the file is larger than {} MiB: split it", FILE_BYTES_MAX >> 20)));
+    let mut block = vec![0; 1 << 16];
+    // The line at hand, and where it begins.
+    let (mut line, mut start) = (1u64, 0);
+    loop {
+        let read = match file.read(&mut block) {
+            Ok(0) => return Ok(bytes),
+            Ok(read) => &block[..read],
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(unusable(error.to_string())),
+        };
+        for (place, _) in read.iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
+            line += 1;
+            start = bytes.len() + place + 1;
+        }
+        bytes.extend_from_slice(read);
+        if bytes.len() - start > LINE_BYTES_MAX {
+            return Err(CommandError::Unusable(format!(
+                "{}:{line}: the line is longer than {LINE_BYTES_MAX} bytes, so this is no table of rows: check that it is the right file",
+                path.display()
+            )));
+        }
+        if bytes.len() as u64 > FILE_BYTES_MAX {
+            return Err(unusable(format!("the file is larger than {} MiB: split it", FILE_BYTES_MAX >> 20)));
+        }
     }
-    Ok(bytes)
 }
 
 impl ImportReport {

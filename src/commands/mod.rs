@@ -5,6 +5,7 @@
 
 mod export;
 mod import;
+mod openapi;
 mod portfolio;
 mod replay;
 mod serve;
@@ -58,6 +59,8 @@ enum Command {
     /// Issue, list and revoke bearer tokens.
     #[command(subcommand)]
     Token(token::Token),
+    /// Print the service's OpenAPI document.
+    Openapi(openapi::Openapi),
 }
 
 /// How a list is printed.
@@ -174,6 +177,7 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         Command::Verify(command) => command.run(&context),
         Command::Export(command) => command.run(&context),
         Command::Token(command) => command.run(&context),
+        Command::Openapi(command) => command.run(&context),
     };
     match ended {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

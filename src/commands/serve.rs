@@ -17,8 +17,6 @@ use tokio::net::TcpStream;
 const GRACE: Duration = Duration::from_secs(20);
 /// The seed of the made-up firm.
 const DEMO_SEED: u64 = 2_024;
-/// Events of the made-up firm in one commit.
-const DEMO_COMMIT: usize = 5_000;
 
 /// Run the service.
 #[derive(Args, Debug)]
@@ -81,38 +79,38 @@ fn tell(opened: &Opened) {
 }
 
 async fn serve(listener: std::net::TcpListener, journal: &Arc<Journal>) -> Result<(), CommandError> {
+    let address = listener.local_addr()?;
     let acceptor = NoDelay(TcpAcceptor::from_std(listener)?);
-    for address in acceptor.local_addr() {
-        terminal::remark(format_args!("daybook listens on http://{}", address.0));
-    }
+    // Whoever reads that it listens may already tell it to stop.
+    let told_to_stop = told_to_stop()?;
+    terminal::remark(format_args!("daybook listens on http://{address}"));
     poem::Server::new_with_acceptor(acceptor)
-        .run_with_graceful_shutdown(api::routes(journal.clone()), told_to_stop(), Some(GRACE))
+        .run_with_graceful_shutdown(api::routes(journal.clone()), told_to_stop, Some(GRACE))
         .await?;
     Ok(())
 }
 
-/// Ends when the process is interrupted or asked to terminate.
-async fn told_to_stop() {
-    let interrupted = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminated) => {
-                tokio::select! {
-                    _ = interrupted => {}
-                    _ = terminated.recv() => {}
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%error, "no signal tells this service to terminate");
-                let _ = interrupted.await;
-            }
+/// Listens for signals from now on; what it gives ends when one interrupts the process or asks it to terminate.
+#[cfg(unix)]
+fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupted, mut terminated) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupted.recv() => {}
+            _ = terminated.recv() => {}
         }
-    }
-    #[cfg(not(unix))]
-    let _ = interrupted.await;
-    tracing::info!("stopping: requests that are under way are finished first");
+        tracing::info!("stopping: requests that are under way are finished first");
+    })
+}
+
+/// What it gives ends when the process is interrupted.
+#[cfg(not(unix))]
+fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+        tracing::info!("stopping: requests that are under way are finished first");
+    })
 }
 
 /// Accepts connections that send what they have at once: an answer is one small write, and waiting to fill a
@@ -151,12 +149,7 @@ fn fill(journal: &Journal) -> Result<(), CommandError> {
         .map(|record| Draft { key: record.key, ..Draft::new(record.stream, record.occurred_at, record.event) })
         .collect();
     let whole = drafts.len() as u64;
-    let mut done = 0;
-    for commit in drafts.chunks(DEMO_COMMIT) {
-        journal.record(&author, commit.to_vec(), Terms::default())?;
-        done += commit.len() as u64;
-        progress(done, whole);
-    }
+    journal.record_in_parts(&author, drafts, Terms::default(), &|done| progress(done, whole))?;
     bar.finish();
     Ok(())
 }

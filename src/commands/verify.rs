@@ -21,7 +21,6 @@ struct Found {
 }
 
 impl Verify {
-    #[expect(clippy::unused_self, reason = "commands are run alike")]
     pub(super) fn run(self, context: &Context) -> Result<Outcome, CommandError> {
         let bar = terminal::Bar::new("verifying");
         let progress = bar.callback();

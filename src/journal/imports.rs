@@ -11,9 +11,6 @@ use daybook_schemas::{
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
-/// Records in one commit of a large import.
-const COMMIT_RECORDS: usize = 10_000;
-
 /// A file to be imported.
 pub(crate) struct ImportRequest<'a> {
     /// Its format.
@@ -368,13 +365,7 @@ impl Journal {
         last.key = Some(format!("import:{id}"));
         drafts.push(last);
         let author = author.through(request.format.name());
-        let mut rest = drafts;
-        while rest.len() > COMMIT_RECORDS {
-            let later = rest.split_off(COMMIT_RECORDS);
-            self.record(&author, rest, Terms::default())?;
-            rest = later;
-        }
-        self.record(&author, rest, Terms { commit_key, ..Terms::default() })?;
+        self.record_in_parts(&author, drafts, Terms { commit_key, ..Terms::default() }, &|_| {})?;
         Ok(report)
     }
 

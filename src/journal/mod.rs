@@ -23,7 +23,7 @@ pub(crate) use rebuild::{Checked, Rebuilt};
 pub(crate) use views::{Moment, PortfolioView};
 
 use daybook_ledger::{
-    Append, CommitKey, Expected, Ledger, OnKnown, OpenError, Opened, Options, Record,
+    Append, CommitKey, Expected, Ledger, NewRecord, OnKnown, OpenError, Opened, Options, Record,
 };
 use daybook_projections::Library;
 use daybook_schemas::Timestamp;
@@ -67,7 +67,16 @@ pub(crate) struct Journal {
     importing: Mutex<()>,
     writable: bool,
     opened: Opened,
+    /// The most bytes of one part of what is appended in parts.
+    part_bytes: usize,
 }
+
+/// The most records of one part of what is appended in parts.
+const PART_RECORDS: usize = 10_000;
+/// The most bytes of one part, where segments are large enough.
+const PART_BYTES: u64 = 8 << 20;
+/// What a record takes beside its canonical bytes, at most.
+const RECORD_BYTES: usize = 64;
 
 /// How records are appended.
 #[derive(Default)]
@@ -120,6 +129,8 @@ impl Journal {
         if let Some(bytes) = segment_bytes()? {
             options.segment_bytes = bytes;
         }
+        // A commit takes at most half a segment.
+        let part_bytes = usize::try_from(PART_BYTES.min(options.segment_bytes / 4)).unwrap_or(usize::MAX);
         let (ledger, opened) = Ledger::open(directory, options)?;
         let keys = std::env::var_os("DAYBOOK_KEYS").map_or_else(|| directory.join(keys::FILE_NAME), PathBuf::from);
         let keys = KeyFile::open(keys, writable)?;
@@ -131,6 +142,7 @@ impl Journal {
             importing: Mutex::new(()),
             writable,
             opened,
+            part_bytes,
         };
         journal.catch_up(opening.progress.as_deref())?;
         Ok(journal)
@@ -198,6 +210,38 @@ impl Journal {
     /// are not appended again.
     pub(crate) fn record(&self, author: &Author, drafts: Vec<Draft>, terms: Terms) -> Result<Recorded, JournalError> {
         let records = drafts.into_iter().map(|draft| draft.into_record(author)).collect::<Result<Vec<_>, _>>()?;
+        self.append(records, terms)
+    }
+
+    /// Appends events in as many commits as they need; the terms are those of the last.
+    pub(crate) fn record_in_parts(
+        &self,
+        author: &Author,
+        drafts: Vec<Draft>,
+        terms: Terms,
+        progress: &dyn Fn(u64),
+    ) -> Result<(), JournalError> {
+        // All of them can be encoded before the first is appended.
+        let records = drafts.into_iter().map(|draft| draft.into_record(author)).collect::<Result<Vec<_>, _>>()?;
+        let (mut part, mut bytes, mut done) = (Vec::new(), 0, 0);
+        for record in records {
+            let size = record.view(0, 0, 0).canonical_bytes() + RECORD_BYTES;
+            if !part.is_empty() && (part.len() == PART_RECORDS || bytes + size > self.part_bytes) {
+                done += part.len() as u64;
+                self.append(std::mem::take(&mut part), Terms::default())?;
+                progress(done);
+                bytes = 0;
+            }
+            bytes += size;
+            part.push(record);
+        }
+        done += part.len() as u64;
+        self.append(part, terms)?;
+        progress(done);
+        Ok(())
+    }
+
+    fn append(&self, records: Vec<NewRecord>, terms: Terms) -> Result<Recorded, JournalError> {
         let appended = self.ledger.append(Append {
             records,
             expected: terms.expected,
@@ -215,15 +259,6 @@ impl Journal {
 
     /// The last sequence that was recorded by an instant; 0 if none was.
     pub(crate) fn sequence_at(&self, instant: Timestamp) -> Result<u64, JournalError> {
-        let (mut known, mut after) = (0, self.ledger.head() + 1);
-        while after - known > 1 {
-            let middle = known + (after - known) / 2;
-            if self.event(middle)?.recorded_at <= instant.nanos() {
-                known = middle;
-            } else {
-                after = middle;
-            }
-        }
-        Ok(known)
+        Ok(self.ledger.sequence_recorded_by(instant.nanos())?)
     }
 }
