@@ -1,6 +1,6 @@
 //! One portfolio: its entries in fold order, which of them count, and the state they leave behind.
 //!
-//! Entries are kept in a compact form (some 350 bytes each), in the order of the log; the events themselves stay in
+//! Entries are kept in a compact form (at most 400 bytes each, texts not counted), in the order of the log; the events themselves stay in
 //! the log under their sequence. Appending folds one entry; whatever arrives late, is reversed, or becomes visible
 //! with its import re-folds from the nearest checkpoint before the first place that changes.
 
@@ -870,4 +870,15 @@ pub(crate) fn open_snapshot<T: DeserializeOwned>(
         return Err(BookError::Damaged("its digest does not match".to_owned()));
     }
     codec::decode_unbounded(body).map_err(damaged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Placed, Row};
+
+    #[test]
+    fn an_entry_takes_no_more_memory_than_is_said() {
+        assert!(size_of::<Row>() <= 384, "{}", size_of::<Row>());
+        assert_eq!(size_of::<Placed>(), 16);
+    }
 }
