@@ -112,6 +112,14 @@ def figures(told):
     return [figures(item) for item in told] if isinstance(told, list) else told
 
 
+def agree(directory, what):
+    """The ledger is sound, and its snapshots, the order of arrival and a sorted fold agree."""
+    told = run(directory, "replay", "--check").stdout.strip().splitlines()[1:]
+    check(f"snapshot, order of arrival and sorted fold agree on {what}", told and all(line.count("agrees") == 2 for line in told), told)
+    run(directory, "verify")
+    check(f"{what} verifies", True)
+
+
 def schwab(base):
     source = DATA / "brokers" / "schwab.csv"
     directory = base / "schwab"
@@ -142,9 +150,7 @@ def schwab(base):
     run(directory, "import", "schwab", str(source), "--portfolio", portfolio)
     again = figures(statement(directory, "--portfolio", portfolio))
     check("reverting and importing again ends in the same state", before == again, (before, again))
-    run(directory, "replay", "--check")
-    run(directory, "verify")
-    check("replay and verification agree on the sample", True)
+    agree(directory, "the sample")
 
 
 TRADES = """time,type,symbol,quantity,price,amount,fee,note
@@ -200,9 +206,7 @@ def prices(base):
     warned = run(raw, "import", "prices", str(DATA / "prices" / "AAPL.csv"), "--symbol", "AAPL").stderr
     check("prices adjusted already and imported as raw warn", "warning" in warned and "--adjusted splits" in warned, warned)
     knowledge(base, directory, portfolio)
-    run(directory, "replay", "--check")
-    run(directory, "verify")
-    check("replay and verification agree on real prices", True)
+    agree(directory, "real prices")
 
 
 def knowledge(base, directory, portfolio):
@@ -249,9 +253,7 @@ def demo(base):
         live = {item["id"]: item for item in service.pages("/v1/portfolios")}
     finally:
         service.stop()
-    run(directory, "replay", "--check")
-    run(directory, "verify")
-    check("replay and verification agree on the demo", True)
+    agree(directory, "the demo")
     return live
 
 

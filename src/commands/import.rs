@@ -14,6 +14,9 @@ const FILE_BYTES_MAX: u64 = 512 << 20;
 /// The longest line of a file that is a table, in bytes.
 const LINE_BYTES_MAX: usize = 1 << 20;
 
+/// What a list says of each import.
+const LISTED: [&str; 12] = ["id", "format", "file", "file_hash", "portfolio", "rows", "events", "known", "quarantined", "warnings", "recorded_at", "state"];
+
 /// Import a broker's export, a generic CSV or prices; list and revert imports.
 #[derive(Args, Debug)]
 pub(super) struct Import {
@@ -158,7 +161,13 @@ impl Errand<'_> {
         // Every file is read before the first is imported, so that a name mistyped in the middle changes nothing.
         let contents =
             self.files.iter().map(|path| Ok((path, read(path)?))).collect::<Result<Vec<_>, CommandError>>()?;
-        match context.place(Access::Create)? {
+        // Prices may be the first thing that a ledger holds; a portfolio must be there already.
+        let access = match (self.dry_run, self.portfolio) {
+            (true, _) => Access::Read,
+            (false, Some(_)) => Access::Write,
+            (false, None) => Access::Create,
+        };
+        match context.place(access)? {
             Place::Here(journal) => {
                 for (path, bytes) in &contents {
                     self.import_here(&journal, path, bytes)?;
@@ -299,7 +308,7 @@ impl List {
     fn run(self, context: &Context) -> Result<Outcome, CommandError> {
         let imports: Vec<Value> = match context.place(Access::Read)? {
             Place::Here(journal) => journal.import_list()?,
-            Place::There(remote) => remote.list("imports")?,
+            Place::There(remote) => super::as_listed_here(remote.list("imports")?, &LISTED),
         };
         if self.format == TextOrJson::Json {
             terminal::line(json!({ "items": imports, "next": null }))?;

@@ -16,6 +16,7 @@ mod verify;
 use crate::journal::{Access, Journal, JournalError, Opening};
 use crate::remote::{Remote, RemoteError};
 use clap::{Parser, Subcommand};
+use serde_json::Value;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -70,6 +71,13 @@ pub(crate) enum TextOrJson {
     Text,
     /// JSON for programs.
     Json,
+}
+
+/// Of each item that a service lists, what a list at the directory says, so that both print the same: a service says
+/// more, and leaves out what is absent.
+fn as_listed_here(items: Vec<Value>, keys: &[&str]) -> Vec<Value> {
+    let trim = |mut item: Value| keys.iter().map(|key| ((*key).to_owned(), item[*key].take())).collect();
+    items.into_iter().map(trim).collect()
 }
 
 /// How a command ended.

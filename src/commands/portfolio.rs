@@ -7,6 +7,9 @@ use daybook_schemas::events::{Calendar, LotMethod};
 use daybook_schemas::{Currency, Zone};
 use serde_json::{Value, json};
 
+/// What a list says of each portfolio.
+const LISTED: [&str; 7] = ["id", "name", "currency", "zone", "calendar", "lots", "opened_at"];
+
 /// Open a portfolio, or list them.
 #[derive(Subcommand, Debug)]
 pub(super) enum Portfolio {
@@ -78,7 +81,7 @@ impl List {
     fn run(self, context: &Context) -> Result<Outcome, CommandError> {
         let portfolios: Vec<Value> = match context.place(Access::Read)? {
             Place::Here(journal) => journal.portfolio_list()?,
-            Place::There(remote) => remote.list("portfolios")?,
+            Place::There(remote) => super::as_listed_here(remote.list("portfolios")?, &LISTED),
         };
         if self.format == super::TextOrJson::Json {
             terminal::line(json!({ "items": portfolios, "next": null }))?;

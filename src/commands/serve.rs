@@ -150,6 +150,7 @@ fn fill(journal: &Journal) -> Result<(), CommandError> {
         .collect();
     let whole = drafts.len() as u64;
     journal.record_in_parts(&author, drafts, Terms::default(), &|done| progress(done, whole))?;
+    journal.keep_snapshots()?;
     bar.finish();
     Ok(())
 }

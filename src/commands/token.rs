@@ -7,6 +7,9 @@ use daybook_schemas::events::Role;
 use daybook_schemas::{PortfolioId, Timestamp, TokenId};
 use serde_json::{Value, json};
 
+/// What a list says of each token.
+const LISTED: [&str; 7] = ["id", "role", "subject", "portfolios", "issued_at", "expires", "state"];
+
 /// Issue, list and revoke bearer tokens.
 #[derive(Subcommand, Debug)]
 pub(super) enum Token {
@@ -113,7 +116,7 @@ impl List {
     fn run(self, context: &Context) -> Result<Outcome, CommandError> {
         let tokens: Vec<Value> = match context.place(Access::Read)? {
             Place::Here(journal) => journal.token_list()?,
-            Place::There(remote) => remote.list("tokens")?,
+            Place::There(remote) => super::as_listed_here(remote.list("tokens")?, &LISTED),
         };
         if self.format == TextOrJson::Json {
             terminal::line(json!({ "items": tokens, "next": null }))?;

@@ -133,7 +133,7 @@ impl Journal {
             now(),
             AccessRevoked { token: id, reason: reason.map(Into::into) },
         );
-        draft.key = Some(format!("revocation:{id}"));
+        draft.key = Some(format!("revocation:{id}#0"));
         draft.content_hash = Some(ContentHash::of(id.as_bytes()).0);
         self.record(author, vec![draft], Terms::default())?;
         Ok(())

@@ -185,6 +185,9 @@ impl Journal {
         progress: &dyn Fn(u64, u64),
     ) -> Result<ImportReport, JournalError> {
         let _one_at_a_time = self.importing.lock().unwrap_or_else(PoisonError::into_inner);
+        // A key that belongs to another request is refused before anything is appended. The same request again finds
+        // all its rows known.
+        self.done_before(commit_key.as_ref())?;
         let context = self.import_context()?;
         let parsed = self.parse(request, &context, progress)?;
         let file_hash = ContentHash::of(request.bytes);
@@ -362,7 +365,7 @@ impl Journal {
         };
         let mut last = Draft::new(stream::import(id), now(), imported);
         last.import = Some(id);
-        last.key = Some(format!("import:{id}"));
+        last.key = Some(format!("import:{id}#0"));
         drafts.push(last);
         let author = author.through(request.format.name());
         self.record_in_parts(&author, drafts, Terms { commit_key, ..Terms::default() }, &|_| {})?;
@@ -378,11 +381,8 @@ impl Journal {
         commit_key: Option<CommitKey>,
     ) -> Result<u64, JournalError> {
         let _one_at_a_time = self.importing.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(key) = &commit_key
-            && let Some(earlier) = self.ledger().find_commit(&key.key)?
-            && earlier.1 == key.content_hash
-        {
-            return Ok(earlier.0.sequences.first().copied().unwrap_or(0));
+        if let Some(sequence) = self.done_before(commit_key.as_ref())? {
+            return Ok(sequence);
         }
         let state = {
             let library = self.library()?;
@@ -403,7 +403,7 @@ impl Journal {
             now(),
             ImportReverted { import: id, reason: reason.map(Into::into) },
         );
-        draft.key = Some(format!("reversion:{id}"));
+        draft.key = Some(format!("reversion:{id}#0"));
         let recorded = self.record(author, vec![draft], Terms { commit_key, ..Terms::default() })?;
         Ok(recorded.sequences.first().copied().unwrap_or(0))
     }

@@ -26,8 +26,9 @@ use daybook_ledger::{
     Append, CommitKey, Expected, Ledger, NewRecord, OnKnown, OpenError, Opened, Options, Record,
 };
 use daybook_projections::Library;
-use daybook_schemas::Timestamp;
+use daybook_schemas::{PortfolioId, Timestamp, stream};
 use keys::KeyFile;
+use std::collections::BTreeSet;
 use shelf::Shelf;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -65,6 +66,8 @@ pub(crate) struct Journal {
     library: RwLock<Library>,
     shelf: Shelf,
     importing: Mutex<()>,
+    /// Portfolios that were written to since their books were kept last.
+    touched: Mutex<BTreeSet<PortfolioId>>,
     writable: bool,
     opened: Opened,
     /// The most bytes of one part of what is appended in parts.
@@ -135,11 +138,12 @@ impl Journal {
         let keys = std::env::var_os("DAYBOOK_KEYS").map_or_else(|| directory.join(keys::FILE_NAME), PathBuf::from);
         let keys = KeyFile::open(keys, writable)?;
         let journal = Self {
+            library: RwLock::new(Self::stored_library(&ledger)),
             ledger,
             keys,
-            library: RwLock::new(Library::new()),
             shelf: Shelf::default(),
             importing: Mutex::new(()),
+            touched: Mutex::default(),
             writable,
             opened,
             part_bytes,
@@ -150,7 +154,7 @@ impl Journal {
 
     /// Writes down what a next opening can start from, and closes the ledger.
     pub(crate) fn close(self) -> Result<(), JournalError> {
-        self.keep_snapshots();
+        self.keep_snapshots()?;
         self.ledger.close().map_err(JournalError::from)
     }
 
@@ -209,6 +213,10 @@ impl Journal {
     /// Appends events in one commit, durable when this returns. Records that are known already by key and content
     /// are not appended again.
     pub(crate) fn record(&self, author: &Author, drafts: Vec<Draft>, terms: Terms) -> Result<Recorded, JournalError> {
+        self.touched
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(drafts.iter().filter_map(|draft| stream::portfolio_of(&draft.stream)));
         let records = drafts.into_iter().map(|draft| draft.into_record(author)).collect::<Result<Vec<_>, _>>()?;
         self.append(records, terms)
     }
@@ -222,6 +230,10 @@ impl Journal {
         progress: &dyn Fn(u64),
     ) -> Result<(), JournalError> {
         // All of them can be encoded before the first is appended.
+        self.touched
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(drafts.iter().filter_map(|draft| stream::portfolio_of(&draft.stream)));
         let records = drafts.into_iter().map(|draft| draft.into_record(author)).collect::<Result<Vec<_>, _>>()?;
         let (mut part, mut bytes, mut done) = (Vec::new(), 0, 0);
         for record in records {

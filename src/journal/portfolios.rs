@@ -1,8 +1,9 @@
 //! Writing to portfolios: opening them, recording what a person states, and taking back what never happened.
 
 use super::access::id_parts;
+use super::imports::Placement;
 use super::{Author, Draft, Invalid, Journal, JournalError, Terms, decode, now};
-use crate::importers::{self, Place, PortfolioFacts, TransactionFields};
+use crate::importers::{self, Place, PortfolioFacts, Role, TransactionFields};
 use daybook_ledger::{CommitKey, Expected};
 use daybook_schemas::events::{
     Calendar, ContentHash, EventReversed, LotMethod, PortfolioOpened, QuarantineResolution, QuarantineResolved,
@@ -51,11 +52,8 @@ impl Journal {
             return Err(JournalError::field("lots", format!("`{}` cannot be computed yet: use fifo", new.lots)));
         }
         // The same request sent again must not draw a second key, so its id is looked up before anything is made.
-        if let Some(key) = &commit_key
-            && let Some(earlier) = self.ledger().find_commit(&key.key)?
-            && earlier.1 == key.content_hash
-        {
-            return self.opened_portfolio(earlier.0.sequences.first().copied().unwrap_or(0));
+        if let Some(sequence) = self.done_before(commit_key.as_ref())? {
+            return self.opened_portfolio(sequence);
         }
         let (milliseconds, bytes) = id_parts()?;
         let id = PortfolioId::new(milliseconds, bytes);
@@ -107,6 +105,9 @@ impl Journal {
         fields: &TransactionFields,
         commit_key: Option<CommitKey>,
     ) -> Result<Transacted, JournalError> {
+        if let Some(sequence) = self.done_before(commit_key.as_ref())? {
+            return Ok(Transacted { sequence, already: true, warnings: Vec::new() });
+        }
         let facts = self.portfolio_facts(portfolio)?;
         let context = self.import_context()?;
         let parsed = importers::transaction(fields, &facts, &context, Place::default()).map_err(|faults| {
@@ -118,16 +119,20 @@ impl Journal {
             )
         })?;
         let warnings = parsed.warnings.iter().map(ToString::to_string).collect();
-        let entry = parsed
-            .drafts
-            .iter()
-            .position(|draft| draft.role == importers::Role::Entry)
-            .ok_or_else(|| JournalError::Internal("a transaction without an entry".to_owned()))?;
         let mut drafts = Vec::with_capacity(parsed.drafts.len());
         for draft in parsed.drafts {
             // Without an id of its own, equal transactions are two, and the Idempotency-Key tells a repetition.
-            let keyed = draft.identity.is_some();
-            let key = if keyed { self.place(draft.identity.as_deref(), &draft.content_hash)? } else { None };
+            let placement = draft
+                .identity
+                .as_deref()
+                .map(|identity| self.placement(identity, &draft.content_hash, None, false))
+                .transpose()?;
+            // Reference data that is known stands; a transaction says nothing new of it.
+            let known = placement.as_ref().is_some_and(|placement| !matches!(placement, Placement::New(_)));
+            if draft.role == Role::Reference && known {
+                continue;
+            }
+            let key = draft.identity.as_deref().zip(placement).map(|(identity, placement)| placement.key(identity));
             drafts.push(Draft {
                 stream: draft.stream,
                 occurred_at: draft.occurred_at,
@@ -138,19 +143,27 @@ impl Journal {
             });
         }
         let recorded = self.record(author, drafts, Terms { commit_key, ..Terms::default() })?;
+        // References come first, the entry last.
         let sequence = recorded
             .sequences
-            .get(entry)
-            .or(recorded.sequences.last())
+            .last()
             .copied()
             .ok_or_else(|| JournalError::Internal("an append without a sequence".to_owned()))?;
         Ok(Transacted { sequence, already: recorded.already, warnings })
     }
 
-    /// The key under which a source's row is recorded now: that of the first revision that no reverted import holds.
-    fn place(&self, identity: Option<&str>, content: &[u8; 32]) -> Result<Option<String>, JournalError> {
-        let Some(identity) = identity else { return Ok(None) };
-        Ok(Some(self.placement(identity, content, None, false)?.key(identity)))
+    /// The last event of the commit that the same request made before; an error if the key belongs to another request.
+    pub(super) fn done_before(&self, commit_key: Option<&CommitKey>) -> Result<Option<u64>, JournalError> {
+        let Some(key) = commit_key else { return Ok(None) };
+        let Some((earlier, content_hash)) = self.ledger().find_commit(&key.key)? else { return Ok(None) };
+        let sequence = earlier.sequences.last().copied();
+        if content_hash != key.content_hash {
+            return Err(JournalError::Conflict {
+                detail: "this Idempotency-Key was used for another request: use a new key".to_owned(),
+                sequence,
+            });
+        }
+        Ok(sequence)
     }
 
     /// Declares that an event never happened.
@@ -165,11 +178,8 @@ impl Journal {
         if reason.is_empty() || reason.len() > 1_000 {
             return Err(JournalError::field("reason", "a reversal says why, in 1 to 1,000 bytes"));
         }
-        if let Some(key) = &commit_key
-            && let Some(earlier) = self.ledger().find_commit(&key.key)?
-            && earlier.1 == key.content_hash
-        {
-            return Ok(earlier.0.sequences.first().copied().unwrap_or(0));
+        if let Some(sequence) = self.done_before(commit_key.as_ref())? {
+            return Ok(sequence);
         }
         let record = self.event(target)?;
         let event = decode(&record.view())?;
@@ -199,7 +209,7 @@ impl Journal {
             now(),
             EventReversed { target, reason: reason.into(), replaced_by: None },
         );
-        draft.key = Some(format!("reversal:{target}"));
+        draft.key = Some(format!("reversal:{target}#0"));
         draft.content_hash = Some(ContentHash::of(&target.to_le_bytes()).0);
         let recorded = self.record(author, vec![draft], Terms { commit_key, ..Terms::default() })?;
         let sequence = recorded.sequences.first().copied().unwrap_or(0);
@@ -221,6 +231,9 @@ impl Journal {
         note: Option<&str>,
         commit_key: Option<CommitKey>,
     ) -> Result<u64, JournalError> {
+        if let Some(sequence) = self.done_before(commit_key.as_ref())? {
+            return Ok(sequence);
+        }
         let record = self.event(target)?;
         let Event::RecordQuarantined(quarantined) = decode(&record.view())? else {
             return Err(JournalError::not_found("quarantined record", target));
@@ -231,7 +244,13 @@ impl Journal {
             .map_err(|error| JournalError::field("note", error.to_string()))?;
         let resolved = QuarantineResolved { target, resolution, replaced_by: Vec::new(), note };
         let mut draft = Draft::new(record.stream.to_string(), now(), resolved);
-        draft.key = Some(format!("resolution:{target}"));
+        if self.library()?.quarantine.get(target).is_none_or(|item| item.resolved.is_some()) {
+            return Err(JournalError::Conflict {
+                detail: format!("the quarantined record {target} is dealt with already, or its import is reverted"),
+                sequence: None,
+            });
+        }
+        draft.key = Some(format!("resolution:{target}#0"));
         let recorded = self.record(author, vec![draft], Terms { commit_key, ..Terms::default() })?;
         Ok(recorded.sequences.first().copied().unwrap_or(0))
     }

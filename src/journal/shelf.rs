@@ -2,7 +2,8 @@
 
 use super::entry::{decode, meta};
 use super::{Journal, JournalError};
-use daybook_ledger::Direction;
+use daybook_ledger::{Direction, Ledger};
+use daybook_projections::library::LIBRARY_NAME;
 use daybook_projections::{Book, Library, Meta};
 use daybook_schemas::{Event, PortfolioId, stream};
 use std::collections::HashMap;
@@ -15,6 +16,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 const ENTRIES_MAX: u64 = 1_000_000;
 /// A book that grew by so many events is written down again, so that the next start need not fold it anew.
 const SNAPSHOT_EVENTS: u64 = 2_000;
+/// The library is written down again when the ledger grew by so many events.
+const LIBRARY_EVENTS: u64 = 20_000;
 
 /// More events than this are taken in together and folded once.
 const SINGLE_EVENTS_MAX: usize = 32;
@@ -149,14 +152,47 @@ impl Journal {
         }
     }
 
-    /// Writes down every book at hand.
-    pub(super) fn keep_snapshots(&self) {
+    /// Writes down the books that were written to or asked for, and the library, for the next start.
+    pub(crate) fn keep_snapshots(&self) -> Result<(), JournalError> {
+        if !self.writable {
+            return Ok(());
+        }
+        let touched = std::mem::take(&mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner));
+        {
+            let library = self.library()?;
+            for id in touched.into_iter().filter(|id| library.directory.get(*id).is_some()) {
+                self.with_book(id, &library, |_| Ok(()))?;
+            }
+            self.keep_library(&library);
+        }
         let slots = self.shelf.slots.lock().unwrap_or_else(PoisonError::into_inner);
         for (id, slot) in &slots.by_portfolio {
             if let Some(slot) = slot.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
                 self.keep(*id, slot);
             }
         }
+        Ok(())
+    }
+
+    /// Writes down the library, if it grew enough since it was kept last that the next start would feel it.
+    fn keep_library(&self, library: &Library) {
+        let snapshots = self.ledger.snapshots();
+        let kept = snapshots.get(LIBRARY_NAME).ok().flatten().map_or(0, |(applied, _)| applied);
+        if library.applied() < kept + LIBRARY_EVENTS {
+            return;
+        }
+        if let Err(error) = snapshots.put(LIBRARY_NAME, library.applied(), &library.snapshot()) {
+            tracing::warn!(%error, "a snapshot of the library was not kept");
+        }
+    }
+
+    /// The library as it was written down last, if it can be used; else an empty one.
+    pub(super) fn stored_library(ledger: &Ledger) -> Library {
+        let stored = ledger.snapshots().get(LIBRARY_NAME).ok().flatten();
+        let restored = stored.and_then(|(_, bytes)| {
+            Library::restore(&bytes).inspect_err(|error| tracing::info!(%error, "folding the library anew")).ok()
+        });
+        restored.filter(|library| library.applied() <= ledger.head()).unwrap_or_default()
     }
 
     /// Puts away the books that were unused for longest while all of them together are over the bound.
