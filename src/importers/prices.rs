@@ -55,7 +55,7 @@ pub fn read_prices(
         Ok(symbol) => symbol,
         Err(text) => return Err(vec![Fault::of_file(file_name, format!("--symbol: {text}"))]),
     };
-    let table = Table::read(input, symbol, &mut faults, progress);
+    let table = Table::read(input, symbol.as_ref(), &mut faults, progress);
     let Some(table) = table.filter(|_| faults.is_empty()) else { return Err(faults.into_sorted()) };
     let mut file = File {
         name: file_name,

@@ -243,7 +243,7 @@ impl File<'_> {
     /// Turns a row into its event, or keeps it aside; the text of what stops the whole import.
     fn record(&mut self, row: &Kept, group: Option<&Share>, file_name: &str) -> Result<(), String> {
         let identity = identity::of_content(&row.content, row.ordinal);
-        let day = row.line.as_ref().ok().map(|line| line.day());
+        let day = row.line.as_ref().ok().map(Line::day);
         let phase = row
             .line
             .as_ref()

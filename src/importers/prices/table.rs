@@ -119,7 +119,7 @@ impl Table {
     /// Reads a file; faults are pushed, and none is given where nothing can be read.
     pub(super) fn read(
         input: impl Read,
-        symbol: Option<Symbol>,
+        symbol: Option<&Symbol>,
         faults: &mut Faults,
         progress: &mut dyn FnMut(u64),
     ) -> Option<Self> {
@@ -147,7 +147,7 @@ impl Table {
                     let text = format!("the row has {} cells and the header {}", row.len(), header.0.len());
                     faults.line(row.line, text);
                 }
-                Ok(()) => table.quote(&row, &header, symbol.as_ref(), &mut places, faults),
+                Ok(()) => table.quote(&row, &header, symbol, &mut places, faults),
             }
             if read.is_multiple_of(PROGRESS_ROWS) {
                 progress(rows.bytes());
@@ -270,7 +270,7 @@ impl Header {
         let mut missing = Vec::new();
         match (has(Column::Date), has(Column::Time)) {
             (true, true) => {
-                missing.push((Column::Time, "`date` and `time` both say when: remove one of them"))
+                missing.push((Column::Time, "`date` and `time` both say when: remove one of them"));
             }
             (false, false) => missing
                 .push((Column::Date, "the column is missing: add `date`, or `time` with RFC 3339 times")),

@@ -61,6 +61,9 @@ impl Column {
     }
 }
 
+/// A header, and the names of columns that nobody knows.
+type Found = (Header, Vec<String>);
+
 /// Where each column stands.
 pub(super) struct Header {
     cells: usize,
@@ -72,7 +75,7 @@ impl Header {
     pub(super) const LINES_BEFORE_MAX: u64 = 20;
 
     /// The header and the names of unknown columns, where the row is one; what is wrong with it otherwise.
-    pub(super) fn read(row: &Row) -> Result<Option<(Self, Vec<String>)>, (String, String)> {
+    pub(super) fn read(row: &Row) -> Result<Option<Found>, (String, String)> {
         let columns: Vec<Option<Column>> = row.iter().map(Column::parse).collect();
         let has = |column: Column| columns.contains(&Some(column));
         if !(has(Column::Date) && has(Column::Action)) {
