@@ -1,6 +1,7 @@
 //! Answers: what was found, with its ETag, and what was made, with its place.
 
 use super::access::Caller;
+use super::gate::Target;
 use super::problem::Problem;
 use poem::http::StatusCode;
 use poem::http::header::{CACHE_CONTROL, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, LOCATION, VARY};
@@ -34,7 +35,7 @@ impl<'a> FromRequest<'a> for Question {
             .flat_map(|value| value.split(','))
             .map(|tag| tag.trim().to_owned())
             .collect();
-        let uri = request.original_uri();
+        let uri = Target::of(request);
         let mut query: Vec<&str> = uri.query().unwrap_or_default().split('&').collect();
         query.sort_unstable();
         let view = request.extensions().get::<Caller>().map(Caller::view).unwrap_or_default();

@@ -17,7 +17,7 @@ pub(super) struct Attempt {
 impl<'a> FromRequest<'a> for Attempt {
     async fn from_request(request: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {
         let key = request.headers().get(gate::IDEMPOTENCY_KEY).and_then(gate::visible).map(str::to_owned);
-        Ok(Self { key, request: format!("{} {}", request.method(), request.original_uri().path()) })
+        Ok(Self { key, request: format!("{} {}", request.method(), gate::Target::of(request).path()) })
     }
 }
 

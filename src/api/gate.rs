@@ -12,7 +12,7 @@ use daybook_schemas::{CorrelationId, PortfolioId};
 use poem::http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue,
 };
-use poem::http::{Method, StatusCode};
+use poem::http::{Method, StatusCode, Uri};
 use poem::{Body, Endpoint, IntoResponse, Request, Response};
 use std::sync::Arc;
 use tracing::Instrument;
@@ -25,6 +25,17 @@ pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempote
 const PREFIX: &str = "/v1";
 /// The longest request id and Idempotency-Key, in bytes.
 const NAME_BYTES_MAX: usize = 255;
+
+/// Where a request was sent, before the router took its path apart.
+#[derive(Clone, Debug)]
+pub(super) struct Target(Uri);
+
+impl Target {
+    /// The target of a request that passed the gate.
+    pub(super) fn of(request: &Request) -> &Uri {
+        request.extensions().get::<Self>().map_or(request.original_uri(), |target| &target.0)
+    }
+}
 
 /// The gate before all routes.
 pub(super) struct Gate<E> {
@@ -78,6 +89,8 @@ impl<E: Endpoint<Output = Response>> Gate<E> {
         };
         let (body, trouble) = Metered::new(request.take_body(), limit, self.service.config.body_pause_max);
         request.set_body(Body::from_async_read(body));
+        let target = Target(request.uri().clone());
+        request.extensions_mut().insert(target);
         request.extensions_mut().insert(caller);
         let answered = self.inner.call(request).await;
         match trouble.get() {

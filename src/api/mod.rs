@@ -21,6 +21,8 @@ mod scalar;
 mod seen;
 mod service;
 mod tags;
+#[cfg(test)]
+mod tests;
 mod tiles;
 mod tokens;
 mod trades;
@@ -31,13 +33,14 @@ use crate::journal::Journal;
 use gate::Gate;
 use operations::Operations;
 use poem::endpoint::make_sync;
-use poem::middleware::CatchPanic;
+use poem::middleware::{CatchPanic, PanicHandler};
 use poem::{Endpoint, EndpointExt, IntoResponse, Response, Route, get};
 use poem_openapi::registry::{MetaApi, Registry};
 use poem_openapi::{LicenseObject, OpenApi, OpenApiService};
 use problem::Problem;
 use serde_json::{Value, json};
 use service::{Config, Service};
+use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -171,12 +174,17 @@ fn routes_within(journal: Arc<Journal>, config: Config) -> impl Endpoint<Output 
         .at("/health/live", get(health::Live))
         .at("/health/ready", get(health::Ready(service.clone())))
         .map_to_response()
-        .with(CatchPanic::new().with_handler(|panic: Box<dyn std::any::Any + Send>| {
-            let what = panic
-                .downcast_ref::<&str>()
-                .map(|text| (*text).to_owned())
-                .or_else(|| panic.downcast_ref::<String>().cloned());
-            Problem::internal(what.unwrap_or_else(|| "a panic".to_owned())).into_response()
-        }));
+        .with(catching_panics());
     Gate::new(routes, service, operations)
+}
+
+/// Makes a problem of a fault of this program, so that one request's fault is no other's.
+fn catching_panics() -> CatchPanic<impl PanicHandler<Response = Response>> {
+    CatchPanic::new().with_handler(|panic: Box<dyn Any + Send>| {
+        let what = panic
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned());
+        Problem::internal(what.unwrap_or_else(|| "a panic".to_owned())).into_response()
+    })
 }

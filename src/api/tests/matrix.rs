@@ -1,0 +1,192 @@
+//! Who may do what: every operation with every kind of token.
+
+use super::{BOUNDARY, Daybook, buy, deposit, form};
+use crate::api::access::{self, Callers};
+use crate::api::operations::Operations;
+use crate::api::specification;
+use daybook_schemas::events::Role;
+use poem::http::Method;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+fn document() -> Value {
+    serde_json::from_str(&specification()).unwrap()
+}
+
+#[test]
+fn every_operation_says_who_may_call_it() {
+    let operations = Operations::of(&document());
+    let documented: BTreeSet<&str> = operations.iter().map(|operation| operation.id.as_str()).collect();
+    let permitted: BTreeSet<&str> = access::operations().collect();
+    assert_eq!(documented, permitted);
+    assert!(documented.len() >= 27);
+}
+
+#[test]
+fn what_no_table_permits_is_refused() {
+    for role in [Role::Advisor, Role::Client, Role::Display, Role::Other("robot".into())] {
+        for callers in [Callers::Readers, Callers::Watchers, Callers::Appenders, Callers::Administrators] {
+            assert!(!access::permits(&role, callers), "{role} {callers:?}");
+        }
+    }
+    assert_eq!(access::callers("inventedOperation"), None);
+}
+
+/// A request that an administrator may make, by operation.
+fn request(operation: &str, portfolio: &str, event: u64) -> (Method, String, Option<Value>) {
+    let below = |path: &str| format!("/v1/portfolios/{portfolio}{path}");
+    let get = |path: String| (Method::GET, path, None);
+    match operation {
+        "listPortfolios" => get("/v1/portfolios".to_owned()),
+        "openPortfolio" => (Method::POST, "/v1/portfolios".to_owned(), Some(json!({ "name": "New" }))),
+        "readPortfolio" => get(below("")),
+        "listPositions" => get(below("/positions")),
+        "listLots" => get(below("/lots")),
+        "listTransactions" => get(below("/transactions")),
+        "recordTransaction" => (Method::POST, below("/transactions"), Some(deposit("2024-01-05", "1"))),
+        "listTrades" => get(below("/trades")),
+        "readTrade" => get(below(&format!("/trades/{event}"))),
+        "listEquity" => get(below("/equity")),
+        "importFile" => (Method::POST, below("/imports"), None),
+        "listPortfolioImports" => get(below("/imports")),
+        "listImports" => get("/v1/imports".to_owned()),
+        "readImport" => get("/v1/imports/00000000000000000000000001".to_owned()),
+        "revertImport" => {
+            (Method::POST, "/v1/imports/00000000000000000000000001/revert".to_owned(), Some(json!({})))
+        }
+        "listQuarantine" => get("/v1/quarantine".to_owned()),
+        "resolveQuarantined" => {
+            (Method::POST, "/v1/quarantine/1/resolve".to_owned(), Some(json!({ "resolution": "dismissed" })))
+        }
+        "listPrices" => get("/v1/prices/ACME".to_owned()),
+        "recordPrices" => (
+            Method::POST,
+            "/v1/prices".to_owned(),
+            Some(json!({ "items": [{ "symbol": "ACME", "date": "2024-01-05", "close": "9" }] })),
+        ),
+        "importPrices" => (Method::POST, "/v1/prices/imports".to_owned(), None),
+        "listEvents" => get("/v1/events".to_owned()),
+        "readEvent" => get("/v1/events/1".to_owned()),
+        "reverseEvent" => {
+            (Method::POST, "/v1/events/999999/reverse".to_owned(), Some(json!({ "reason": "typo" })))
+        }
+        "readEntries" => get("/v1/tile/entries/000.p/1".to_owned()),
+        "listTokens" => get("/v1/tokens".to_owned()),
+        "issueToken" => (Method::POST, "/v1/tokens".to_owned(), Some(json!({ "role": "auditor" }))),
+        "revokeToken" => (Method::DELETE, "/v1/tokens/00000000000000000000000001".to_owned(), None),
+        other => panic!("a new operation: say here how it is called: {other}"),
+    }
+}
+
+#[tokio::test]
+async fn each_role_does_what_the_table_says_and_nothing_else() {
+    let daybook = Daybook::new();
+    let (mine, other) = (daybook.portfolio("Mine").await, daybook.portfolio("Other").await);
+    let mut trades = Vec::new();
+    for portfolio in [&mine, &other] {
+        daybook.transact(portfolio, deposit("2024-01-02", "1000")).await;
+        trades.push(daybook.transact(portfolio, buy("2024-01-03", "ACME", "1", "10")).await);
+    }
+    let administrator = daybook.administrator.clone();
+    let auditor = daybook.token(Role::Auditor, &[]);
+    let service = daybook.token(Role::Service, &[&mine]);
+    for operation in access::operations() {
+        let callers = access::callers(operation).unwrap();
+        for (portfolio, trade) in [(&mine, trades[0]), (&other, trades[1])] {
+            let (method, path, body) = request(operation, portfolio, trade);
+            let uploads = matches!(operation, "importFile" | "importPrices");
+            let (kind, body) = match body {
+                _ if uploads => (
+                    format!("multipart/form-data; boundary={BOUNDARY}"),
+                    form(&[("format", if operation == "importFile" { "csv" } else { "prices" })], "nothing"),
+                ),
+                Some(body) => ("application/json".to_owned(), body.to_string()),
+                None => (String::new(), String::new()),
+            };
+            let headers = if kind.is_empty() { vec![] } else { vec![("content-type", kind.as_str())] };
+            let reaches = |path: &str| path.contains("/portfolios/") && portfolio == &other;
+            for (name, token, role) in [
+                ("nobody", None, None),
+                ("a stranger", Some("daybook_invented"), None),
+                ("administrator", Some(administrator.as_str()), Some(Role::Administrator)),
+                ("auditor", Some(auditor.as_str()), Some(Role::Auditor)),
+                ("service", Some(service.as_str()), Some(Role::Service)),
+            ] {
+                let answer = daybook.send(token, method.clone(), &path, &headers, body.clone()).await;
+                let found = answer.status.as_u16();
+                match role {
+                    None => {
+                        let challenge = answer.header("www-authenticate").to_owned();
+                        answer.is(401, "unauthorized");
+                        assert!(challenge.starts_with("Bearer"), "{name} {path}: {challenge}");
+                    }
+                    Some(Role::Service) if reaches(&path) => {
+                        answer.is(404, "not-found");
+                    }
+                    Some(role) if !access::permits(&role, callers) => {
+                        answer.is(403, "forbidden");
+                    }
+                    Some(_) => assert!(!matches!(found, 401 | 403 | 500), "{name}: {answer}"),
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_service_sees_its_own_portfolios_and_what_belongs_to_them() {
+    let daybook = Daybook::new();
+    let (mine, other) = (daybook.portfolio("Mine").await, daybook.portfolio("Other").await);
+    let rows = "time,type,amount\n2024-01-02,deposit,5\n";
+    for portfolio in [&mine, &other] {
+        let path = format!("/v1/portfolios/{portfolio}/imports");
+        daybook.upload(&path, &[("format", "csv")], rows, &[]).await.has(201);
+    }
+    let service = daybook.token(Role::Service, &[&mine]);
+    let read =
+        async |path: &str| daybook.send(Some(&service), Method::GET, path, &[], ()).await.has(200).json();
+    let portfolios = read("/v1/portfolios").await;
+    assert_eq!(portfolios["items"].as_array().unwrap().len(), 1);
+    assert_eq!(portfolios["items"][0]["id"], mine);
+    let imports = read("/v1/imports").await;
+    assert_eq!(imports["items"].as_array().unwrap().len(), 1);
+    assert_eq!(imports["items"][0]["portfolio"], mine);
+    let all = daybook.get("/v1/imports").await.json();
+    let foreign =
+        all["items"].as_array().unwrap().iter().find(|import| import["portfolio"] == other.as_str()).unwrap();
+    let path = format!("/v1/imports/{}", foreign["id"].as_str().unwrap());
+    daybook.send(Some(&service), Method::GET, &path, &[], ()).await.is(404, "not-found");
+    let path = format!("/v1/quarantine?portfolio={other}");
+    daybook.send(Some(&service), Method::GET, &path, &[], ()).await.is(404, "not-found");
+}
+
+#[tokio::test]
+async fn a_portfolio_of_others_and_one_that_never_was_are_refused_in_the_same_words() {
+    let daybook = Daybook::new();
+    let (mine, other) = (daybook.portfolio("Mine").await, daybook.portfolio("Other").await);
+    let service = daybook.token(Role::Service, &[&mine]);
+    let never = "00000000000000000000000001";
+    let mut answers = Vec::new();
+    for id in [other.as_str(), never] {
+        let path = format!("/v1/portfolios/{id}/positions");
+        let problem = daybook.send(Some(&service), Method::GET, &path, &[], ()).await.is(404, "not-found");
+        answers.push(problem.to_string().replace(id, "ID"));
+    }
+    assert_eq!(answers[0], answers[1]);
+}
+
+#[tokio::test]
+async fn a_token_that_was_revoked_or_has_ended_opens_nothing() {
+    let daybook = Daybook::new();
+    let issued =
+        daybook.post("/v1/tokens", &json!({ "role": "auditor", "subject": "anna" })).await.has(201).json();
+    let secret = issued["token"].as_str().unwrap();
+    daybook.send(Some(secret), Method::GET, "/v1/portfolios", &[], ()).await.has(200);
+    let path = format!("/v1/tokens/{}", issued["id"].as_str().unwrap());
+    daybook.send(Some(&daybook.administrator), Method::DELETE, &path, &[], ()).await.has(204);
+    daybook.send(Some(secret), Method::GET, "/v1/portfolios", &[], ()).await.is(401, "unauthorized");
+    daybook.send(Some(&daybook.administrator), Method::DELETE, &path, &[], ()).await.has(204);
+    let listed = daybook.get("/v1/tokens").await.has(200).json();
+    assert_eq!(listed["items"][1]["state"], "revoked");
+    assert!(!listed.to_string().contains(secret));
+}
