@@ -159,6 +159,10 @@ impl Prices {
     ///
     /// By the instant at which they occurred. A bar that was stated again is listed as it was stated last.
     #[oai(path = "/prices/:symbol", method = "get", operation_id = "listPrices")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the route's parameters, as the document lists them"
+    )]
     async fn list(
         &self,
         _caller: Caller,
