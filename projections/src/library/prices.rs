@@ -405,46 +405,67 @@ impl Prices {
             || list[..index].iter().rev().take_while(near).any(supersedes)
     }
 
-    fn latest_of(
-        &self,
-        track: &Track,
+    /// The latest of a track. What lies among dropped ticks is asked of `read`, which looks them up in the log.
+    fn latest_of<'a>(
+        &'a self,
+        track: &'a Track,
         at: Timestamp,
         known: u64,
         stream_name: impl Fn(&str) -> String,
-    ) -> Result<Option<(Seen, ObservationKind)>, NeedsDisk> {
-        let at = at.nanos();
-        let daily = self.latest_in(&track.daily, at, known).map(|seen| (seen, ObservationKind::DailyBar));
-        let recent = self.latest_in(&track.recent, at, known);
-        let mut best = match (daily, recent.map(|seen| (seen, ObservationKind::Tick))) {
-            (Some(daily), Some(recent)) => {
-                Some(if recent.0.place() > daily.0.place() { recent } else { daily })
-            }
-            (daily, recent) => daily.or(recent),
-        };
+        read: &mut dyn FnMut(&NeedsDisk) -> Result<Option<Observation>, NeedsDisk>,
+    ) -> Result<Option<Found<'a>>, NeedsDisk> {
+        let instant = at.nanos();
+        let daily = self.latest_in(&track.daily, instant, known);
+        let recent = self.latest_in(&track.recent, instant, known);
+        let mut best = daily.map(|seen| Found::Resident(seen, ObservationKind::DailyBar));
+        if let Some(seen) = recent {
+            best = Some(later(best, Found::Resident(seen, ObservationKind::Tick)));
+        }
         // Thinned quarters from the latest on, as long as they could hold something later than what was found.
-        let end = track.thinned.partition_point(|thinned| quarter(thinned.seen.at) <= quarter(at));
+        let end = track.thinned.partition_point(|thinned| quarter(thinned.seen.at) <= quarter(instant));
         for thinned in track.thinned[..end].iter().rev() {
-            if best.is_some_and(|(seen, _)| quarter(seen.at) > quarter(thinned.seen.at)) {
+            let kept = &thinned.seen;
+            if best.as_ref().is_some_and(|best| quarter(best.at()) > quarter(kept.at)) {
                 break;
             }
-            let kept_counts =
-                thinned.seen.at <= at && self.counts(thinned.seen.import, thinned.seen.sequence, known);
-            if kept_counts {
-                if best.is_none_or(|(seen, _)| thinned.seen.place() > seen.place()) {
-                    best = Some((&thinned.seen, ObservationKind::Tick));
-                }
+            if kept.at <= instant && self.counts(kept.import, kept.sequence, known) {
+                best = Some(later(best, Found::Resident(kept, ObservationKind::Tick)));
             } else if thinned.dropped > 0
                 && thinned.sequence_min <= known
-                && best.is_none_or(|(seen, _)| seen.at < thinned.seen.at.min(at))
+                && best.as_ref().is_none_or(|best| best.at() < kept.at.min(instant))
             {
-                return Err(NeedsDisk {
-                    stream: stream_name(&self.feeds[thinned.seen.feed as usize]),
+                let needed = NeedsDisk {
+                    stream: stream_name(&self.feeds[kept.feed as usize]),
                     from_sequence: thinned.sequence_min,
                     to_sequence: thinned.sequence_max.min(known),
-                });
+                };
+                if let Some(observation) = read(&needed)? {
+                    best = Some(later(best, Found::Read(observation)));
+                }
             }
         }
-        Ok(best.map(|(seen, kind)| (seen.clone(), kind)))
+        Ok(best)
+    }
+
+    /// The latest price of an instrument, as [`PriceSource::latest`] gives it, with what lies among dropped ticks
+    /// looked up by `read`: the latest tick in the stream and the sequences asked for that had occurred at `at`,
+    /// that counts, and that is no offer.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub fn latest_reading(
+        &self,
+        instrument: InstrumentId,
+        at: Timestamp,
+        known: u64,
+        read: &mut dyn FnMut(&NeedsDisk) -> Result<Option<Observation>, NeedsDisk>,
+    ) -> Result<Option<Observation>, NeedsDisk> {
+        let Some(track) = self.tracks.get(&instrument) else { return Ok(None) };
+        let found = self.latest_of(track, at, known, |feed| stream::market(feed, instrument), read)?;
+        Ok(found.map(|found| match found {
+            Found::Resident(seen, kind) => self.observation(seen, kind),
+            Found::Read(observation) => observation,
+        }))
     }
 
     /// The latest rate between two currencies that had occurred at `at`, of what is recorded up to `known`: observed
@@ -488,7 +509,13 @@ impl Prices {
     fn rate_of_pair(&self, base: Currency, quote: Currency, at: Timestamp, known: u64) -> Option<Rate> {
         let observed = |a: Currency, b: Currency| {
             let name = |feed: &str| stream::pair(feed, a, b);
-            self.latest_of(self.pairs.get(&(a, b))?, at, known, name).ok()?.map(|(seen, _)| seen)
+            let found = self
+                .latest_of(self.pairs.get(&(a, b))?, at, known, name, &mut |needed| Err(needed.clone()))
+                .ok()?;
+            found.and_then(|found| match found {
+                Found::Resident(seen, _) => Some(seen),
+                Found::Read(_) => None,
+            })
         };
         let direct = observed(base, quote).map(|seen| Rate {
             rate: seen.price,
@@ -575,9 +602,7 @@ impl PriceSource for Prices {
         at: Timestamp,
         known: u64,
     ) -> Result<Option<Observation>, NeedsDisk> {
-        let Some(track) = self.tracks.get(&instrument) else { return Ok(None) };
-        let found = self.latest_of(track, at, known, |feed| stream::market(feed, instrument))?;
-        Ok(found.map(|(seen, kind)| self.observation(&seen, kind)))
+        self.latest_reading(instrument, at, known, &mut |needed| Err(needed.clone()))
     }
 
     fn announced_splits(&self, instrument: InstrumentId, known: u64) -> Vec<AnnouncedSplit> {
@@ -597,6 +622,35 @@ impl PriceSource for Prices {
             }
         }
         splits.into_values().collect()
+    }
+}
+
+/// What was found for a question: among what is resident, or in the log.
+enum Found<'a> {
+    Resident(&'a Seen, ObservationKind),
+    Read(Observation),
+}
+
+impl Found<'_> {
+    fn at(&self) -> i64 {
+        self.place().0
+    }
+
+    fn place(&self) -> (i64, u64, u32, u64) {
+        match self {
+            Self::Resident(seen, _) => seen.place(),
+            Self::Read(observation) => {
+                (observation.occurred_at.nanos(), observation.sequence, 0, observation.sequence)
+            }
+        }
+    }
+}
+
+/// The later of what was found before and what is found now.
+fn later<'a>(before: Option<Found<'a>>, now: Found<'a>) -> Found<'a> {
+    match before {
+        Some(before) if before.place() >= now.place() => before,
+        _ => now,
     }
 }
 

@@ -4,7 +4,7 @@ use crate::build::*;
 use daybook_projections::library::{
     Jump, ObservationKind, RatePath, TICKS_RECENT_MAX, check_adjustment, normalise_symbol, parse_osi,
 };
-use daybook_projections::{ImportState, Library, Meta, PriceSource, Resolution};
+use daybook_projections::{ImportState, Library, Meta, NeedsDisk, Observation, PriceSource, Resolution};
 use daybook_schemas::events::*;
 use daybook_schemas::{
     Currency, Day, Event, FxRate, ListingId, PortfolioId, Ratio, Timestamp, TokenId, stream,
@@ -245,6 +245,28 @@ fn ticks_are_thinned_to_the_last_of_a_quarter_hour_and_a_question_inside_one_goe
     let known = latest(899, 500).unwrap_err();
     assert!((known.from_sequence..=known.to_sequence).contains(&500), "{known:?}");
     assert_eq!(latest(0, 0).unwrap(), None);
+
+    // With the log at hand every question has an answer.
+    let from_log = |second: u64, known: u64| {
+        let instant = Timestamp::from_nanos(start + i64::try_from(second).unwrap() * 1_000_000_000);
+        let mut read = |needed: &NeedsDisk| {
+            let last =
+                (needed.from_sequence..=needed.to_sequence).rev().find(|sequence| *sequence <= second + 1);
+            Ok(last.map(|sequence| Observation {
+                price: sequence.into(),
+                currency: Currency::USD,
+                occurred_at: Timestamp::from_nanos(
+                    start + i64::try_from(sequence - 1).unwrap() * 1_000_000_000,
+                ),
+                sequence,
+                feed: "feed".into(),
+                kind: ObservationKind::Tick,
+            }))
+        };
+        library.prices.latest_reading(instrument(1), instant, known, &mut read).unwrap().unwrap().sequence
+    };
+    assert_eq!((from_log(450, u64::MAX), from_log(899, 500), from_log(1000, 950)), (451, 500, 950));
+    assert_eq!(from_log(900, 900), 900, "nothing in the quarter was known, so that the one before answers");
 }
 
 #[test]
