@@ -145,7 +145,7 @@ fn settlements(lines: &[(usize, &Line)], groups: &mut Vec<Vec<usize>>) {
                 let near = (trade.day().number() - line.day().number()).abs() <= SETTLED_WITHIN_DAYS;
                 near && !used.contains(place)
                     && matches!(&trade.meaning, Some(Meaning::Trade { .. }))
-                    && trade.symbol_text == terms.root
+                    && trade.symbol_text.replace(['/', '.'], "") == terms.root
                     && trade.price == Some(terms.strike.get())
                     && trade.quantity.map(|quantity| quantity.abs()) == shares
             })

@@ -363,7 +363,9 @@ fn symbol(text: &str) -> Result<Symbol, String> {
         && let (Ok(expiry), Ok(strike)) = (day(expiry), decimal::parse(strike))
     {
         let right = if *right == "C" { OptionRight::Call } else { OptionRight::Put };
-        let terms = OptionTerms { root: root.to_uppercase(), expiry, right, strike: Price::new(strike) };
+        // The OCC writes the root of a class of shares without its sign: BRK/B is BRKB.
+        let root = root.to_uppercase().replace(['/', '.'], "");
+        let terms = OptionTerms { root, expiry, right, strike: Price::new(strike) };
         if let Some(compact) = terms.compact() {
             return Ok(Symbol { text: compact, form: Form::Option(terms) });
         }
@@ -409,5 +411,9 @@ mod tests {
     fn an_option_is_read_from_its_parts() {
         assert_eq!(symbol("SPY 01/19/2024 470.00 C").unwrap(), symbols::read("SPY240119C00470000").unwrap());
         assert_eq!(symbol("BRK/B").unwrap().form, Form::Plain);
+        assert_eq!(
+            symbol("BRK/B 01/19/2024 470.00 P").unwrap(),
+            symbols::read("BRKB240119P00470000").unwrap()
+        );
     }
 }
