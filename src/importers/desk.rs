@@ -337,6 +337,9 @@ impl<'c> Desk<'c> {
             Form::Option(_) => InstrumentClass::Option,
             Form::Crypto { .. } => InstrumentClass::Crypto,
             Form::Pair { .. } => InstrumentClass::CurrencyPair,
+            Form::Plain if sought.class.is_none() && symbols::is_crypto(&symbol.text) => {
+                InstrumentClass::Crypto
+            }
             Form::Plain => sought.class.clone().unwrap_or(InstrumentClass::Unstated),
         };
         let contract = contract(&symbol, sought.multiplier);

@@ -12,19 +12,22 @@ pub(super) fn of<'a>(text: &str, names: &[&'a str]) -> Option<&'a str> {
         .map(|(_, name)| name)
 }
 
-/// Insertions, deletions and replacements that lead from one text to the other.
+/// Insertions, deletions, replacements and swaps of neighbours that lead from one text to the other.
 fn distance(a: &[char], b: &[char]) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (at, x) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = at + 1;
-        for (column, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
+    let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];
+    for (x, letter) in a.iter().enumerate() {
+        let above = &rows[x];
+        let mut row = vec![x + 1];
+        for (y, other) in b.iter().enumerate() {
+            let mut least = (above[y] + usize::from(letter != other)).min(above[y + 1] + 1).min(row[y] + 1);
+            if x > 0 && y > 0 && *letter == b[y - 1] && a[x - 1] == *other {
+                least = least.min(rows[x - 1][y - 1] + 1);
+            }
+            row.push(least);
         }
+        rows.push(row);
     }
-    row[b.len()]
+    rows[a.len()][b.len()]
 }
 
 #[cfg(test)]
@@ -37,6 +40,8 @@ mod tests {
         assert_eq!(of("qty", &names), None);
         assert_eq!(of("quantty", &names), Some("quantity"));
         assert_eq!(of("Prices", &names), Some("price"));
+        assert_eq!(of("pirce", &names), Some("price"));
+        assert_eq!(of("tpye", &["time", "type"]), Some("type"));
         assert_eq!(of("colour", &names), None);
         assert_eq!(of("", &names), None);
     }

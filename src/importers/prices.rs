@@ -299,7 +299,9 @@ mod tests {
             bars(&daily("X").unwrap()),
             ["2024-01-05T21:00:00Z 10  by nothing", "2024-07-05T20:00:00Z 11  by nothing",]
         );
-        assert_eq!(bars(&daily("BTCUSD").unwrap())[0], "2024-01-05T23:59:59.999999999Z 10  by nothing");
+        for symbol in ["BTCUSD", "BTC/USD", "BTC"] {
+            assert_eq!(bars(&daily(symbol).unwrap())[0], "2024-01-05T23:59:59.999999999Z 10  by nothing");
+        }
     }
 
     #[test]

@@ -14,6 +14,9 @@ const CRYPTO: &[&str] = &[
     "UNI", "USDC", "USDT", "XLM", "XRP", "XTZ", "YFI",
 ];
 
+/// Crypto assets whose bare code is taken for nothing else.
+const CRYPTO_ALONE: &[&str] = &["BTC", "DOGE", "ETH", "USDC", "USDT", "XRP"];
+
 /// Currencies that crypto assets are quoted in.
 const CRYPTO_QUOTES: &[&str] = &["USDT", "USDC", "USD", "EUR", "GBP", "BTC", "ETH"];
 
@@ -167,6 +170,11 @@ fn option(text: &str) -> Option<OptionTerms> {
 #[must_use]
 pub fn provisional_id(symbol: &str, currency: Currency, ordinal: u32) -> InstrumentId {
     InstrumentId::derive(&[symbol.as_bytes(), currency.as_str().as_bytes(), &ordinal.to_le_bytes()])
+}
+
+/// Whether a bare symbol is that of a crypto asset.
+pub(super) fn is_crypto(text: &str) -> bool {
+    CRYPTO_ALONE.contains(&text)
 }
 
 /// Whether a text has the form of a CUSIP, its check digit included.
