@@ -933,7 +933,7 @@ struct GuardedSnapshots {
 }
 
 /// Before the names of snapshots, so that the ledger's own entries have room beside them.
-const SNAPSHOT: &str = "snapshot/";
+pub(crate) const SNAPSHOT: &str = "snapshot/";
 
 impl Snapshots for GuardedSnapshots {
     fn put(&self, name: &str, applied: u64, bytes: &[u8]) -> Result<(), IndexError> {

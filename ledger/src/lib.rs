@@ -31,4 +31,4 @@ pub use ledger::{
 pub use memory::{FaultyStore, MemoryStore, PutFault};
 pub use record::{Content, NewRecord, Record, RecordError, RecordView};
 pub use store::{CommitStore, Fault, PutError, ReadError};
-pub use verify::{IndexVerified, Verified, VerifyError, verify};
+pub use verify::{IndexVerified, StoredSnapshots, Verified, VerifyError, verify};

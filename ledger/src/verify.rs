@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use crate::frame::BodyError;
 use crate::index::sled::{IndexFound, SledIndex};
-use crate::index::{Direction, Index, IndexBatch, KeyHash, Totals};
-use crate::ledger::{Cut, INDEX, Ledger, OpenError, Options, Phase, is_of};
+use crate::index::{Direction, Index, IndexBatch, IndexError, KeyHash, Totals};
+use crate::ledger::{Cut, INDEX, Ledger, OpenError, Options, Phase, SNAPSHOT, is_of};
 use crate::segments::{self, FormatProblem, Identity, Segment};
 use crate::store::{Body, CommitStore, Fault, ReadError};
 
@@ -465,6 +465,35 @@ struct CopiedIndex {
     index: SledIndex,
     /// Removed with this.
     _copy: RemovedOnDrop,
+}
+
+/// The snapshots that a ledger's index keeps, read from a copy of it so that nothing on disk changes.
+///
+/// A ledger that is opened for reading alone does not open its index, because sled writes even to be read; this is
+/// how such a reader compares what is stored with what the log says.
+pub struct StoredSnapshots(CopiedIndex);
+
+impl StoredSnapshots {
+    /// Copies the index of the ledger in `dir`, which no writer may have open.
+    ///
+    /// # Errors
+    ///
+    /// In words, why there is nothing to compare with.
+    pub fn read(dir: &Path, options: &Options) -> Result<StoredSnapshots, String> {
+        let io = |error: io::Error| error.to_string();
+        let identity =
+            segments::read_format(&*options.disk, dir).map_err(io)?.map_err(|_| "there is no ledger")?;
+        CopiedIndex::open(dir, identity, options.index_cache_bytes).map(StoredSnapshots)
+    }
+
+    /// What stands under `name`: the applied sequence and the bytes, whole, or nothing.
+    ///
+    /// # Errors
+    ///
+    /// The index cannot answer.
+    pub fn get(&self, name: &str) -> Result<Option<(u64, Vec<u8>)>, IndexError> {
+        self.0.index.snapshots().get(&format!("{SNAPSHOT}{name}"))
+    }
 }
 
 struct RemovedOnDrop(PathBuf);

@@ -1,7 +1,7 @@
 //! `daybook replay`: everything folded anew from the log alone, printed as statements, or checked three ways.
 
 use super::{CommandError, Context, Outcome, Place, terminal};
-use crate::journal::{Access, Checked, Journal, JournalError, Moment, PortfolioView, Rebuilt};
+use crate::journal::{Access, Checked, Journal, JournalError, Moment, PortfolioView, Rebuilt, Stored};
 use clap::{Args, ValueEnum};
 use daybook_projections::{Position, Summary, Way};
 use daybook_schemas::{Currency, KeyRing, PortfolioId};
@@ -73,7 +73,8 @@ impl Replay {
             None => rebuilt.portfolios(),
         };
         if self.check {
-            return check(&rebuilt, journal.as_ref(), &portfolios);
+            let stored = if journal.is_some() { Stored::read(&context.data) } else { Stored::nothing() };
+            return check(&rebuilt, &stored, &portfolios);
         }
         let ledger = journal.as_ref().map(Journal::ledger);
         let mut statements = Vec::new();
@@ -177,15 +178,11 @@ impl Statement {
     }
 }
 
-fn check(
-    rebuilt: &Rebuilt,
-    journal: Option<&Journal>,
-    portfolios: &[PortfolioId],
-) -> Result<Outcome, CommandError> {
+fn check(rebuilt: &Rebuilt, stored: &Stored, portfolios: &[PortfolioId]) -> Result<Outcome, CommandError> {
     let mut outcome = Outcome::Done;
     let mut rows = Vec::new();
     for id in portfolios {
-        let snapshot = journal.and_then(|journal| journal.stored_snapshot(*id));
+        let snapshot = stored.of(*id);
         let Checked { report, stored } = rebuilt.check(*id, snapshot.as_deref());
         let says = |way: Way| {
             if let Some(difference) = report.differences.iter().find(|difference| difference.way == way) {

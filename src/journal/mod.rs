@@ -19,7 +19,7 @@ pub(crate) use entry::{Author, Draft, decode, meta, to_json, type_name};
 pub(crate) use error::{Invalid, JournalError};
 pub(crate) use imports::{ImportReport, ImportRequest};
 pub(crate) use portfolios::{NewPortfolio, Transacted};
-pub(crate) use rebuild::{Checked, Rebuilt};
+pub(crate) use rebuild::{Checked, Rebuilt, Stored};
 pub(crate) use views::{Moment, PortfolioView};
 
 use daybook_ledger::{

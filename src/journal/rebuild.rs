@@ -3,11 +3,12 @@
 use super::entry::{decode, meta};
 use super::market::Market;
 use super::{Journal, JournalError, Moment, PortfolioView};
-use daybook_ledger::{Ledger, RecordView};
+use daybook_ledger::{Ledger, Options, RecordView, StoredSnapshots};
 use daybook_projections::{AsOf, Book, CheckReport, Library, Meta, View, check};
 use daybook_schemas::{Event, ImportId, KeyRing, PortfolioId, stream};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::path::Path;
 
 /// Everything that records say, folded anew.
 pub(crate) struct Rebuilt {
@@ -155,12 +156,29 @@ impl Events {
     }
 }
 
-impl Journal {
-    /// The bytes of a portfolio's stored snapshot, if there is one.
-    pub(crate) fn stored_snapshot(&self, id: PortfolioId) -> Option<Vec<u8>> {
-        self.ledger.snapshots().get(&super::shelf::snapshot_name(id)).ok().flatten().map(|(_, bytes)| bytes)
+/// The snapshots of books that the directory holds beside the log.
+pub(crate) struct Stored(Option<StoredSnapshots>);
+
+impl Stored {
+    /// Nothing, for records that were fetched from elsewhere.
+    pub(crate) const fn nothing() -> Self {
+        Self(None)
     }
 
+    /// What the directory holds. Nothing is no error: snapshots are derived.
+    pub(crate) fn read(directory: &Path) -> Self {
+        let stored = StoredSnapshots::read(directory, &Options::default());
+        Self(stored.inspect_err(|why| tracing::info!(%why, "no stored snapshots to compare with")).ok())
+    }
+
+    /// The bytes of a portfolio's snapshot, if there is one.
+    pub(crate) fn of(&self, id: PortfolioId) -> Option<Vec<u8>> {
+        let found = self.0.as_ref()?.get(&super::shelf::snapshot_name(id)).ok().flatten();
+        found.map(|(_, bytes)| bytes)
+    }
+}
+
+impl Journal {
     /// Folds everything anew from the log alone.
     pub(crate) fn rebuild(
         &self,
