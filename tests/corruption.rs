@@ -109,9 +109,10 @@ fn a_log_that_is_shorter_than_what_was_recorded_is_refused() {
         cut[usize::try_from(from).unwrap()..].fill(0);
         fs::write(&stages.segment, &cut).unwrap();
         stages.is_refused(first..=last);
+        // A file that was cut is not read for what is left of it.
         cut.truncate(usize::try_from(from).unwrap());
         fs::write(&stages.segment, &cut).unwrap();
-        stages.is_refused(first..=last);
+        stages.is_refused(1..=last);
     }
     fs::remove_file(&stages.segment).unwrap();
     stages.is_refused(1..=last);
@@ -272,7 +273,7 @@ fn an_index_that_is_gone_or_broken_is_made_again_from_the_log() {
         assert!(said.contains("index"), "an index that is {name} was made again in silence: {said}");
         assert_eq!(service.client().pages("/v1/events?limit=1000"), before);
         let stream = format!("/v1/events?stream=portfolio-{}&limit=1000", stages.portfolio);
-        assert_eq!(service.client().pages(&stream).len(), 11);
+        assert_eq!(service.client().pages(&stream).len(), 12);
         service.stop();
         // What was known is still known.
         directory.import("csv", &stages.portfolio, deposit("s2")).ok().says(&["nothing new"]);
@@ -319,7 +320,7 @@ fn a_key_file_that_is_garbled_is_named_and_left_alone() {
         assert_eq!(fs::read(&keys).unwrap(), garbled, "the key file was changed");
     }
     fs::write(&keys, right).unwrap();
-    assert_eq!(directory.statement(&portfolio, &[])["cash"], json!({}));
+    assert_eq!(directory.statement(&portfolio, &[])["cash"], json!({ "USD": "0" }));
     directory.is_sound();
 }
 
@@ -509,7 +510,7 @@ impl Drop for SmallDisk {
 fn post_until_refused(client: &Client, portfolio: &str, from: u32, most: u32) -> (Vec<u32>, Option<Value>) {
     let path = format!("/v1/portfolios/{portfolio}/transactions");
     let mut taken = Vec::new();
-    let note = "n".repeat(20_000);
+    let note = "n".repeat(15_000);
     for id in from..from + most {
         let body = json!({
             "time": "2024-01-02", "type": "deposit", "amount": "1", "id": format!("d{id}x"), "note": note,

@@ -89,7 +89,10 @@ fn columns_may_come_in_any_order_with_a_mark_and_carriage_returns() {
                   ,,sell,12.50,1,2024-03-04,ACME,40\r\n";
     directory.import("csv", &other, turned).ok();
     let told = |id: &str| {
-        without(state(directory.statement(id, &["--as-of", "2024-04-01"])), &["id", "name", "positions"])
+        without(
+            state(directory.statement(id, &["--as-of", "2024-04-01"])),
+            &["id", "name", "positions", "stale"],
+        )
     };
     assert_eq!(told(&portfolio), told(&other));
 }
@@ -159,7 +162,7 @@ fn files_that_overlap_count_each_row_once() {
     let ran = directory.import("csv", &portfolio, file(&TRADES[1..])).ok().says(&["2 known already"]);
     assert_eq!(ran.import_id().len(), 26);
     directory.import("csv", &whole, file(&TRADES)).ok();
-    let told = |id: &str| without(state(directory.statement(id, &[])), &["id", "name", "positions"]);
+    let told = |id: &str| without(state(directory.statement(id, &[])), &["id", "name", "positions", "stale"]);
     assert_eq!(told(&portfolio), told(&whole));
 }
 
@@ -260,7 +263,7 @@ fn one_bad_row_refuses_the_whole_csv() {
     let several = file(&["2024-01-02,deposit,,,,-5,,\n", TRADES[1], "2024-02-01,dividend,,,,25,,\n"]);
     directory.import("csv", &portfolio, several).refuses(&["csv.csv:2", "amount", "csv.csv:4", "symbol"]);
     assert_eq!(directory.head(), head);
-    assert_eq!(directory.statement(&portfolio, &[])["cash"], json!({}));
+    assert_eq!(cash(&directory.statement(&portfolio, &[])), d("0"));
 }
 
 #[test]
@@ -463,9 +466,13 @@ fn an_import_killed_between_its_commits_leaves_nothing_visible_and_can_be_made_a
         }
         let events = directory.events();
         let brought = events.iter().filter(|event| event["import"] != Value::Null).count() - 5;
-        assert_eq!(count(&events, "FileImported"), 1, "an import is visible that never ended");
-        halves += usize::from(brought > 0);
-        assert_eq!(state(directory.statement(&portfolio, &[])), before, "after dying at sync {nth}");
+        if count(&events, "FileImported") == 1 {
+            halves += usize::from(brought > 0);
+            assert_eq!(state(directory.statement(&portfolio, &[])), before, "after dying at sync {nth}");
+        } else {
+            // It was done and died as it was closing.
+            assert_eq!(brought, ROWS + 1);
+        }
         directory.is_sound();
     }
     assert!(halves > 0, "no kill fell between two commits");
