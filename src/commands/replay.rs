@@ -163,7 +163,7 @@ impl Statement {
             .iter()
             .map(|(position, account)| {
                 let mut told = serde_json::to_value(position)?;
-                told["account"] = account.clone().into();
+                told["account_name"] = account.clone().into();
                 Ok(told)
             })
             .collect::<Result<Vec<_>, _>>()
@@ -350,14 +350,14 @@ fn print_csv(statements: &[Statement]) -> Result<(), CommandError> {
             daybook_projections::AsOf::Instant(instant) => instant.to_string(),
         };
         let id = statement.id.to_string();
-        for (position, account) in &statement.positions {
+        for (position, _) in &statement.positions {
             output
                 .write_record([
                     &id,
                     &as_of,
                     position.symbol.as_deref().unwrap_or_default(),
                     &position.instrument.to_string(),
-                    account,
+                    &position.account.to_string(),
                     &position.quantity.to_string(),
                     &text(position.basis),
                     position.currency.as_str(),
