@@ -60,7 +60,7 @@ fn core(account: &mut Account<'_>, day: usize, invests: bool, weights: &[(&str, 
             let security = place(symbol);
             let open = account.bar(security, day).open;
             let excess = worth(account.held(security), open) - equity * percent / 100;
-            if excess > equity * 3 / 100 {
+            if excess > equity * 15 / 1_000 {
                 let parts = (excess / open * UNIT).min(account.held(security) / UNIT * UNIT);
                 sell(account, day, 12 + step * 4, security, parts, &Terms::default());
             }
