@@ -15,6 +15,9 @@ pub enum TimeError {
         "`{0}` is not a time: write RFC 3339, such as 2024-03-01T15:30:00Z, or a date, such as 2024-03-01"
     )]
     NotATime(String),
+    /// A fraction of a second with more digits than nanoseconds have.
+    #[error("`{0}` is finer than a nanosecond: write at most nine digits after the point")]
+    TooFine(String),
     /// The text has not the form of a day.
     #[error("`{0}` is not a date: write year-month-day, such as 2024-03-01")]
     NotADay(String),
@@ -52,6 +55,11 @@ impl Timestamp {
     /// [`TimeError::NotATime`] or [`TimeError::OutOfRange`].
     pub fn parse(text: &str) -> Result<Self, TimeError> {
         let not_a_time = || TimeError::NotATime(crate::decimal::shorten(text));
+        // More digits would be cut without a word.
+        let digits = text.split_once('.').map_or(0, |(_, rest)| rest.bytes().take_while(u8::is_ascii_digit).count());
+        if digits > 9 {
+            return Err(TimeError::TooFine(crate::decimal::shorten(text)));
+        }
         let time = DateTime::parse_from_rfc3339(text).map_err(|_| not_a_time())?.with_timezone(&Utc);
         if !YEARS.contains(&time.year()) {
             return Err(TimeError::OutOfRange(time.year()));
@@ -168,7 +176,7 @@ impl Day {
     /// Whether it is a Saturday or a Sunday.
     #[must_use]
     pub fn is_weekend(self) -> bool {
-        matches!((self.0 + 3).rem_euclid(7), 5 | 6)
+        matches!((i64::from(self.0) + 3).rem_euclid(7), 5 | 6)
     }
 
     /// The first instant of the day in a zone. Where the clocks skip midnight, the first instant that exists. Of a day
@@ -429,6 +437,7 @@ mod tests {
     fn times_outside_two_centuries_and_what_is_no_time_are_refused() {
         assert_eq!(Timestamp::parse("1899-12-31T23:59:59Z"), Err(TimeError::OutOfRange(1899)));
         assert_eq!(Day::parse("2201-01-01"), Err(TimeError::OutOfRange(2201)));
+        assert!(matches!(Timestamp::parse("2024-01-02T10:00:00.1234567891Z"), Err(TimeError::TooFine(_))));
         for bad in ["2024-02-30", "24-01-01", "2024/01/01", "2024-1-1", "", "2024-01-01T00:00:00"] {
             assert!(Day::parse(bad).is_err(), "{bad}");
             assert!(Timestamp::parse(bad).is_err(), "{bad}");
@@ -465,5 +474,6 @@ mod tests {
         assert!(Day::parse("2024-03-02").unwrap().is_weekend());
         assert!(Day::parse("2024-03-03").unwrap().is_weekend());
         assert!(Day::parse("1969-12-28").unwrap().is_weekend());
+        assert!(!Day::from_number(i32::MAX).is_weekend(), "and no day is beyond asking");
     }
 }
