@@ -8,7 +8,7 @@ use daybook_schemas::{AccountId, KeyId, KeyRing, PortfolioId};
 ///
 /// # Errors
 /// [`SealedError::NoKey`].
-pub fn account_id(
+pub(crate) fn account_id(
     keys: &KeyRing,
     key: KeyId,
     portfolio: PortfolioId,

@@ -18,17 +18,17 @@ macro_rules! columns {
     ($($(#[$doc:meta])* $field:ident $column:ident = $name:literal;)*) => {
         /// A column of the generic CSV, which is a field of a transaction in the API.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-        pub enum Column {
+        pub(crate) enum Column {
             $($(#[$doc])* $column,)*
         }
 
         impl Column {
             /// Every column, in the order in which they are written.
-            pub const ALL: &'static [Self] = &[$(Self::$column,)*];
+            pub(crate) const ALL: &'static [Self] = &[$(Self::$column,)*];
 
             /// The name in a header, and of the field.
             #[must_use]
-            pub const fn name(self) -> &'static str {
+            pub(crate) const fn name(self) -> &'static str {
                 match self {
                     $(Self::$column => $name,)*
                 }
@@ -38,21 +38,21 @@ macro_rules! columns {
         /// The fields of a transaction as texts, named as the columns of the generic CSV are.
         #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
         #[serde(deny_unknown_fields, default)]
-        pub struct TransactionFields {
-            $($(#[$doc])* #[serde(rename = $name, skip_serializing_if = "Option::is_none")] pub $field: Option<String>,)*
+        pub(crate) struct TransactionFields {
+            $($(#[$doc])* #[serde(rename = $name, skip_serializing_if = "Option::is_none")] pub(crate) $field: Option<String>,)*
         }
 
         impl TransactionFields {
             /// The text of a column; absent where it is empty.
             #[must_use]
-            pub fn get(&self, column: Column) -> Option<&str> {
+            pub(crate) fn get(&self, column: Column) -> Option<&str> {
                 match column {
                     $(Column::$column => self.$field.as_deref(),)*
                 }
             }
 
             /// Sets the text of a column.
-            pub fn set(&mut self, column: Column, text: Option<String>) {
+            pub(crate) fn set(&mut self, column: Column, text: Option<String>) {
                 match column {
                     $(Column::$column => self.$field = text,)*
                 }
@@ -113,7 +113,7 @@ columns! {
 }
 
 /// The names behind the ids of an event.
-pub trait Names {
+pub(crate) trait Names {
     /// The instrument's symbol on a day.
     fn symbol(&self, id: InstrumentId, day: Day) -> Option<String>;
     /// The account's label; empty for the default account.
@@ -127,7 +127,7 @@ pub trait Names {
 /// Reading the columns again gives the same economics. What the columns have no room for is left out: the kinds of
 /// several charges on one trade, lots, ex dates and periods, and what a note says once its key is erased.
 #[must_use]
-pub fn to_columns(event: &Event, names: &dyn Names) -> Option<TransactionFields> {
+pub(crate) fn to_columns(event: &Event, names: &dyn Names) -> Option<TransactionFields> {
     let mut writing = Writing { fields: TransactionFields::default(), names };
     if let Event::IdentifierAssigned(assigned) = event {
         return writing.rename(assigned);

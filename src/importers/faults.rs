@@ -3,37 +3,37 @@
 use std::fmt;
 
 /// The most faults that are listed for one file.
-pub const FAULTS_MAX: usize = 50;
+pub(crate) const FAULTS_MAX: usize = 50;
 
 /// What is wrong with a file: where, and what to do.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub struct Fault {
+pub(crate) struct Fault {
     /// The file's name.
-    pub file: String,
+    pub(crate) file: String,
     /// The line, from 1.
-    pub line: Option<u64>,
+    pub(crate) line: Option<u64>,
     /// The column, by its name in the header or its number.
-    pub column: Option<String>,
+    pub(crate) column: Option<String>,
     /// What is wrong and what to do.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 impl Fault {
     /// A fault of the file as a whole.
     #[must_use]
-    pub fn of_file(file: &str, text: impl Into<String>) -> Self {
+    pub(crate) fn of_file(file: &str, text: impl Into<String>) -> Self {
         Self { file: file.to_owned(), line: None, column: None, text: printable(text.into()) }
     }
 
     /// A fault of one line.
     #[must_use]
-    pub fn of_line(file: &str, line: u64, text: impl Into<String>) -> Self {
+    pub(crate) fn of_line(file: &str, line: u64, text: impl Into<String>) -> Self {
         Self { file: file.to_owned(), line: Some(line), column: None, text: printable(text.into()) }
     }
 
     /// The same fault, in a column.
     #[must_use]
-    pub fn in_column(mut self, column: impl Into<String>) -> Self {
+    pub(crate) fn in_column(mut self, column: impl Into<String>) -> Self {
         self.column = Some(printable(column.into()));
         self
     }
@@ -64,15 +64,15 @@ impl fmt::Display for Fault {
 
 /// Something that the owner of a file should know, though it can be imported.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Warning {
+pub(crate) struct Warning {
     /// The file's name.
-    pub file: String,
+    pub(crate) file: String,
     /// The line, from 1.
-    pub line: Option<u64>,
+    pub(crate) line: Option<u64>,
     /// The column.
-    pub column: Option<String>,
+    pub(crate) column: Option<String>,
     /// What to know.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 impl fmt::Display for Warning {
@@ -85,17 +85,17 @@ impl fmt::Display for Warning {
 /// What is wrong with a field of a transaction.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("`{field}`: {text}")]
-pub struct FieldFault {
+pub(crate) struct FieldFault {
     /// The field, by its column's name.
-    pub field: &'static str,
+    pub(crate) field: &'static str,
     /// What is wrong and what to do.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 impl FieldFault {
     /// A fault of a field.
     #[must_use]
-    pub fn new(field: &'static str, text: impl Into<String>) -> Self {
+    pub(crate) fn new(field: &'static str, text: impl Into<String>) -> Self {
         Self { field, text: printable(text.into()) }
     }
 }

@@ -4,27 +4,25 @@
 //! [`Draft`]s or [`Fault`]s. It appends nothing, opens no file and does not know the time of day, so that a dry run is
 //! the same call as an import.
 
-pub mod accounts;
-pub mod columns;
+pub(crate) mod accounts;
+pub(crate) mod columns;
 mod csv;
 mod desk;
 mod faults;
 mod identity;
 mod nearest;
-pub mod prices;
+pub(crate) mod prices;
 mod rows;
 mod schwab;
-pub mod symbols;
-pub mod transaction;
+pub(crate) mod symbols;
+pub(crate) mod transaction;
 
-pub use accounts::account_id;
-pub use columns::{Names, TransactionFields, to_columns};
-pub use faults::{FAULTS_MAX, Fault, FieldFault, Warning};
-pub use prices::{Adjustment, PriceOptions, read_prices};
-pub use symbols::provisional_id;
-pub use transaction::{Place, Recorded, transaction};
+pub(crate) use columns::{Names, TransactionFields, to_columns};
+pub(crate) use faults::{Fault, FieldFault, Warning};
+pub(crate) use prices::{Adjustment, PriceOptions, read_prices};
+pub(crate) use transaction::{Place, transaction};
 
-pub use daybook_projections::Resolution;
+pub(crate) use daybook_projections::Resolution;
 use daybook_schemas::events::{Event, IdentifierScheme, InstrumentClass};
 use daybook_schemas::{
     AccountId, Currency, Day, InstrumentId, KeyId, KeyRing, Multiplier, PortfolioId, Ratio, Timestamp, Zone,
@@ -33,21 +31,21 @@ use std::io::Read;
 
 /// What an importer must know of an instrument.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct InstrumentFacts {
+pub(crate) struct InstrumentFacts {
     /// What it is.
-    pub class: InstrumentClass,
+    pub(crate) class: InstrumentClass,
     /// The currency it is quoted in.
-    pub currency: Currency,
+    pub(crate) currency: Currency,
     /// Units of the underlying in one unit, where it has a contract that says so.
-    pub multiplier: Option<Multiplier>,
+    pub(crate) multiplier: Option<Multiplier>,
     /// Whether it was listed from a symbol alone and nobody confirmed it yet.
-    pub provisional: bool,
+    pub(crate) provisional: bool,
     /// Its ISIN, where known.
-    pub isin: Option<Box<str>>,
+    pub(crate) isin: Option<Box<str>>,
 }
 
 /// What an importer may ask of the ledger.
-pub trait Context {
+pub(crate) trait Context {
     /// The instrument of an identifier: on a day (any day, where none is given), in a currency, on a venue.
     fn resolve(
         &self,
@@ -76,20 +74,20 @@ pub trait Context {
 
 /// The portfolio that an import goes into.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct PortfolioFacts {
+pub(crate) struct PortfolioFacts {
     /// Which.
-    pub id: PortfolioId,
+    pub(crate) id: PortfolioId,
     /// The currency of rows that state none and whose instrument has none.
-    pub base_currency: Currency,
+    pub(crate) base_currency: Currency,
     /// The zone that bounds its days.
-    pub zone: Zone,
+    pub(crate) zone: Zone,
     /// The key that seals its personal data.
-    pub key: KeyId,
+    pub(crate) key: KeyId,
 }
 
 /// What a draft is to its import.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Role {
+pub(crate) enum Role {
     /// A row's own event.
     Entry,
     /// An instrument or an account that rows refer to and that the ledger did not know.
@@ -102,39 +100,39 @@ pub enum Role {
 
 /// An event that is ready to be appended.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Draft {
+pub(crate) struct Draft {
     /// The event.
-    pub event: Event,
+    pub(crate) event: Event,
     /// The stream it belongs to.
-    pub stream: String,
+    pub(crate) stream: String,
     /// When it occurred in the world.
-    pub occurred_at: Timestamp,
+    pub(crate) occurred_at: Timestamp,
     /// What its record key is made of, without the revision; absent where nothing identifies it.
-    pub identity: Option<String>,
+    pub(crate) identity: Option<String>,
     /// BLAKE3 of what the source said, normalised: the same identity with another hash is a contradiction.
-    pub content_hash: [u8; 32],
+    pub(crate) content_hash: [u8; 32],
     /// The line on which its row begins, from 1.
-    pub line: u64,
+    pub(crate) line: u64,
     /// What it is to its import.
-    pub role: Role,
+    pub(crate) role: Role,
 }
 
 /// What a file says.
 #[derive(Clone, PartialEq, Debug, Default)]
-pub struct Parsed {
+pub(crate) struct Parsed {
     /// The events: references before the entries that need them, entries oldest first.
-    pub drafts: Vec<Draft>,
+    pub(crate) drafts: Vec<Draft>,
     /// Rows of data that were read.
-    pub rows: u64,
+    pub(crate) rows: u64,
     /// What the reader should know.
-    pub warnings: Vec<Warning>,
+    pub(crate) warnings: Vec<Warning>,
     /// Rows kept aside.
-    pub quarantined: u64,
+    pub(crate) quarantined: u64,
 }
 
 /// A format that `import` may be asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Format {
+pub(crate) enum Format {
     /// The generic CSV.
     Csv,
     /// Charles Schwab's transactions.
@@ -151,12 +149,12 @@ pub enum Format {
 
 impl Format {
     /// Every format that has a name.
-    pub const ALL: &'static [Self] =
+    pub(crate) const ALL: &'static [Self] =
         &[Self::Csv, Self::Schwab, Self::Prices, Self::Robinhood, Self::Ibkr, Self::Alpaca];
 
     /// The name, as the command has it.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Csv => "csv",
             Self::Schwab => "schwab",
@@ -169,14 +167,8 @@ impl Format {
 
     /// The version of the importer, which grows when it reads a file otherwise than before.
     #[must_use]
-    pub const fn importer_version(self) -> u16 {
+    pub(crate) const fn importer_version(self) -> u16 {
         1
-    }
-
-    /// Whether files of this format can be read yet.
-    #[must_use]
-    pub const fn is_read(self) -> bool {
-        matches!(self, Self::Csv | Self::Schwab | Self::Prices)
     }
 }
 
@@ -204,9 +196,9 @@ impl std::str::FromStr for Format {
 /// Reads a file of transactions. `progress` is told the bytes read so far.
 ///
 /// # Errors
-/// Every fault that was found, up to [`FAULTS_MAX`]; nothing of the file may be appended then. Formats of
+/// Every fault that was found, up to [`faults::FAULTS_MAX`]; nothing of the file may be appended then. Formats of
 /// brokers keep single rows aside instead and fail only when the file as a whole cannot be read.
-pub fn read(
+pub(crate) fn read(
     format: Format,
     file_name: &str,
     input: impl Read,

@@ -22,7 +22,7 @@ const FEED: &str = "csv";
 
 /// How the prices of a file were adjusted by its source.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Adjustment {
+pub(crate) enum Adjustment {
     /// Not at all: they are as traded.
     #[default]
     None,
@@ -32,18 +32,18 @@ pub enum Adjustment {
 
 /// What is said of a file of prices beside its content.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct PriceOptions {
+pub(crate) struct PriceOptions {
     /// The symbol of every row, for a file without a column for it.
-    pub symbol: Option<String>,
+    pub(crate) symbol: Option<String>,
     /// How its source adjusted the prices.
-    pub adjusted: Adjustment,
+    pub(crate) adjusted: Adjustment,
 }
 
 /// Reads a file of prices. `progress` is told the bytes read so far.
 ///
 /// # Errors
-/// Every fault that was found, up to [`super::FAULTS_MAX`]; nothing of the file may be appended then.
-pub fn read_prices(
+/// Every fault that was found, up to [`super::faults::FAULTS_MAX`]; nothing of the file may be appended then.
+pub(crate) fn read_prices(
     file_name: &str,
     input: impl Read,
     options: &PriceOptions,

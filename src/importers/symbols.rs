@@ -22,16 +22,16 @@ const CRYPTO_QUOTES: &[&str] = &["USDT", "USDC", "USD", "EUR", "GBP", "BTC", "ET
 
 /// A symbol in the one form that is compared and kept.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Symbol {
+pub(crate) struct Symbol {
     /// The text: capitals; an option compact, as `AAPL240119C00150000`; a pair with a slash, as `BTC/USD`.
-    pub text: String,
+    pub(crate) text: String,
     /// What the form says.
-    pub form: Form,
+    pub(crate) form: Form,
 }
 
 /// What the form of a symbol says.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Form {
+pub(crate) enum Form {
     /// Nothing more.
     Plain,
     /// An option.
@@ -52,21 +52,21 @@ pub enum Form {
 
 /// The terms that an option's symbol states.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct OptionTerms {
+pub(crate) struct OptionTerms {
     /// The symbol of the underlying.
-    pub root: String,
+    pub(crate) root: String,
     /// The last day of its life.
-    pub expiry: Day,
+    pub(crate) expiry: Day,
     /// Call or put.
-    pub right: OptionRight,
+    pub(crate) right: OptionRight,
     /// The price at which it can be exercised.
-    pub strike: Price,
+    pub(crate) strike: Price,
 }
 
 impl OptionTerms {
     /// The symbol without padding; absent for a strike that the form cannot hold.
     #[must_use]
-    pub fn compact(&self) -> Option<String> {
+    pub(crate) fn compact(&self) -> Option<String> {
         let thousandths =
             daybook_schemas::decimal::multiply(self.strike.get(), Decimal::ONE_THOUSAND).ok()?;
         if thousandths.scale() != 0 || !(1..=99_999_999).contains(&thousandths.mantissa()) {
@@ -79,7 +79,7 @@ impl OptionTerms {
 
     /// The OCC's form of 21 characters: the root is padded to six.
     #[must_use]
-    pub fn padded(&self) -> Option<String> {
+    pub(crate) fn padded(&self) -> Option<String> {
         let compact = self.compact()?;
         let terms = compact.get(self.root.len()..)?;
         Some(format!("{:<6}{terms}", self.root))
@@ -90,7 +90,7 @@ impl OptionTerms {
 ///
 /// # Errors
 /// A sentence that says what is wrong with the text.
-pub fn read(text: &str) -> Result<Symbol, String> {
+pub(crate) fn read(text: &str) -> Result<Symbol, String> {
     let text = text.trim().to_uppercase();
     if text.is_empty() || text.chars().count() > SYMBOL_CHARS_MAX || text.chars().any(char::is_control) {
         return Err(format!(
@@ -168,7 +168,7 @@ fn option(text: &str) -> Option<OptionTerms> {
 /// The id of an instrument that is listed from a symbol alone, so that everyone who lists it derives the same.
 /// `ordinal` is the number of instruments that were listed so under the symbol before.
 #[must_use]
-pub fn provisional_id(symbol: &str, currency: Currency, ordinal: u32) -> InstrumentId {
+pub(crate) fn provisional_id(symbol: &str, currency: Currency, ordinal: u32) -> InstrumentId {
     InstrumentId::derive(&[symbol.as_bytes(), currency.as_str().as_bytes(), &ordinal.to_le_bytes()])
 }
 

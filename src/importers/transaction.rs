@@ -13,29 +13,29 @@ pub(super) use rules::{Type, UNITS_ADDED};
 
 /// Where a transaction stands among others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Place {
+pub(crate) struct Place {
     /// The line on which it begins; 0 for a transaction that is in no file.
-    pub line: u64,
+    pub(crate) line: u64,
     /// Its order among the rows without a time of the same day and phase, from 0.
-    pub rank: u32,
+    pub(crate) rank: u32,
     /// Its number among equal rows, from 0. Absent outside files, where a transaction without an `id` is a new one each time.
-    pub ordinal: Option<u64>,
+    pub(crate) ordinal: Option<u64>,
 }
 
 /// What a transaction comes to.
 #[derive(Clone, PartialEq, Debug, Default)]
-pub struct Recorded {
+pub(crate) struct Recorded {
     /// The events: references before the entries that need them.
-    pub drafts: Vec<Draft>,
+    pub(crate) drafts: Vec<Draft>,
     /// What its owner should know.
-    pub warnings: Vec<FieldFault>,
+    pub(crate) warnings: Vec<FieldFault>,
 }
 
 /// Reads one transaction, by the same rules as a row of the generic CSV.
 ///
 /// # Errors
 /// Every fault that was found, by field.
-pub fn transaction(
+pub(crate) fn transaction(
     fields: &TransactionFields,
     portfolio: &PortfolioFacts,
     context: &dyn Context,
