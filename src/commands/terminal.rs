@@ -78,9 +78,10 @@ pub(crate) fn table(columns: &[&str], rows: impl IntoIterator<Item = Vec<String>
     table
 }
 
-/// The table's lines without the spaces at their ends.
+/// The table's lines, without the column of spaces before them and the spaces at their ends.
 pub(crate) fn lines(table: &Table) -> String {
-    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+    let line = |line: String| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned();
+    table.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// An amount rounded half-even to its currency's places, with thousands separated.
