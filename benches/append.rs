@@ -4,14 +4,17 @@
 
 mod lifelike;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use daybook_ledger::{Append, Expected, Ledger, NewRecord};
+use daybook_ledger::{Append, Expected, Ledger, NewRecord, Pending};
 use lifelike::{BareDisk, Broker, Market, directory, frame_bytes, ledger, note, print_table};
 
 const BARE: &str = "bare pwrite + fdatasync";
+
+/// Batches that a producer has ready or under way.
+const AHEAD: usize = 16;
 
 /// Appends one fill that must be the next of its stream, as a request of the API does.
 fn checked(ledger: &Ledger, fill: NewRecord) -> Append {
@@ -54,7 +57,7 @@ fn many_writers(criterion: &mut Criterion) {
         "64 writers, one fill at a time each",
         |bencher| {
             bencher.iter_custom(|count| {
-                let each = count.div_ceil(WRITERS as u64) as usize;
+                let each = usize::try_from(count.div_ceil(WRITERS as u64)).expect("a sample fits memory");
                 let work: Vec<Vec<NewRecord>> = (0..WRITERS).map(|_| broker.fills(each)).collect();
                 let bytes = frame_bytes(&work[0][..1]);
                 let begun = Instant::now();
@@ -69,7 +72,7 @@ fn many_writers(criterion: &mut Criterion) {
                 });
                 let own = begun.elapsed();
                 let begun = Instant::now();
-                let syncs = (each as u32).clamp(1, 200);
+                let syncs = u32::try_from(each.clamp(1, 200)).expect("at most 200");
                 for _ in 0..syncs {
                     bare.write_and_sync(&bytes);
                 }
@@ -107,64 +110,29 @@ fn batch(criterion: &mut Criterion, name: &str, size: usize, next: &mut dyn FnMu
                 while left > 0 {
                     // A producer keeps the next batches ready, as a feed or an import does; the last one's
                     // acknowledgement ends the clock.
-                    let some = left.min(16);
+                    let some = left.min(AHEAD as u64);
                     let work: Vec<Vec<NewRecord>> = (0..some).map(|_| next(size)).collect();
                     let bytes: Vec<Vec<u8>> = work.iter().map(|records| frame_bytes(records)).collect();
                     let begun = Instant::now();
-                    let pending: Vec<_> =
-                        work.into_iter().map(|records| ledger.submit(Append::of(records))).collect();
+                    let mut pending = VecDeque::new();
+                    for records in work {
+                        if pending.len() == AHEAD {
+                            pending.pop_front().map(Pending::wait).transpose().expect("the disk has room");
+                        }
+                        pending.push_back(ledger.submit(Append::of(records)));
+                    }
                     for pending in pending {
                         pending.wait().expect("the disk has room");
                     }
+                    ledger.seal_now().expect("the disk has room");
+                    assert!(ledger.flush_index());
                     own += begun.elapsed();
-                    let begun = Instant::now();
-                    bytes.iter().for_each(|bytes| bare.write_and_sync(bytes));
-                    limit += begun.elapsed();
-                    left -= some;
                 }
-                note(name, "an event", count * size as u64, own, Some((BARE, limit)));
+                note(name, "an event", count * total as u64, own, None);
                 own
             });
         },
     );
-}
-
-/// Batches one after the other for as long as the index and sealing need to catch up: what can be kept up.
-fn sustained(criterion: &mut Criterion) {
-    let appended = AtomicU64::new(0);
-    let mut market = Market::open();
-    let mut broker = Broker::new(1_000);
-    let mut kinds: [(&str, usize, &mut dyn FnMut(usize) -> Vec<NewRecord>); 2] = [
-        ("2 M ticks, sealed and indexed", 2_000_000, &mut |count| market.ticks(count)),
-        ("500 k keyed fills, sealed and indexed", 500_000, &mut |count| broker.fills(count)),
-    ];
-    for (name, total, next) in &mut kinds {
-        criterion.benchmark_group("append").throughput(Throughput::Elements(*total as u64)).bench_function(
-            *name,
-            |bencher| {
-                bencher.iter_custom(|count| {
-                    let mut own = Duration::ZERO;
-                    for _ in 0..count {
-                        let dir = directory();
-                        let ledger = ledger(dir.path());
-                        let work: Vec<Vec<NewRecord>> = (0..*total / 10_000).map(|_| next(10_000)).collect();
-                        let begun = Instant::now();
-                        let pending: Vec<_> = work
-                            .into_iter()
-                            .map(|records| ledger.append(Append::of(records)).expect("the disk has room"))
-                            .collect();
-                        appended.fetch_add(pending.len() as u64, Ordering::Relaxed);
-                        ledger.seal_now().expect("the disk has room");
-                        assert!(ledger.flush_index());
-                        own += begun.elapsed();
-                    }
-                    note(name, "an event", count * *total as u64, own, None);
-                    own
-                });
-            },
-        );
-    }
-    print_table();
 }
 
 criterion_group! {

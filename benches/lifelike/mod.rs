@@ -2,6 +2,11 @@
 
 #![allow(dead_code, reason = "each benchmark uses its part")]
 #![allow(clippy::print_stdout, reason = "a benchmark shows what it measured")]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "random numbers below a small end fit whatever they are used for"
+)]
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -19,27 +24,27 @@ use rust_decimal::Decimal;
 use tempfile::TempDir;
 
 /// Symbols that tick.
-pub const SYMBOLS: usize = 500;
+pub(crate) const SYMBOLS: usize = 500;
 
 /// 2026-01-05T14:30:00Z in nanoseconds: a Monday's opening bell.
 const OPENING: i64 = 1_767_623_400_000_000_000;
 
 /// A small generator of random numbers (xorshift*), so that every run sees the same data.
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Random {
+    pub(crate) fn new(seed: u64) -> Random {
         Random(seed | 1)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    pub fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(end)) >> 64) as u64
     }
 
@@ -49,7 +54,7 @@ impl Random {
 }
 
 /// A market of [`SYMBOLS`] random walks whose prices are seen at jittered times, some symbols far more often.
-pub struct Market {
+pub(crate) struct Market {
     random: Random,
     now: i64,
     symbols: Vec<(InstrumentId, Arc<str>, i64)>,
@@ -58,7 +63,7 @@ pub struct Market {
 }
 
 impl Market {
-    pub fn open() -> Market {
+    pub(crate) fn open() -> Market {
         let mut random = Random::new(7);
         let symbols = (0..SYMBOLS)
             .map(|_| {
@@ -69,7 +74,7 @@ impl Market {
         Market { random, now: OPENING, symbols, actor: "daemon".into(), source: "alpaca".into() }
     }
 
-    pub fn tick(&mut self) -> NewRecord {
+    pub(crate) fn tick(&mut self) -> NewRecord {
         let random = &mut self.random;
         let rank = random.below(SYMBOLS as u64).min(random.below(SYMBOLS as u64)) as usize;
         self.now += random.below(400_000) as i64;
@@ -100,13 +105,13 @@ impl Market {
         }
     }
 
-    pub fn ticks(&mut self, count: usize) -> Vec<NewRecord> {
+    pub(crate) fn ticks(&mut self, count: usize) -> Vec<NewRecord> {
         (0..count).map(|_| self.tick()).collect()
     }
 }
 
 /// Portfolios that trade at a broker, each fill with its idempotency key and the hash of its source row.
-pub struct Broker {
+pub(crate) struct Broker {
     random: Random,
     now: i64,
     portfolios: Vec<(Arc<str>, AccountId)>,
@@ -118,7 +123,7 @@ pub struct Broker {
 }
 
 impl Broker {
-    pub fn new(portfolios: usize) -> Broker {
+    pub(crate) fn new(portfolios: usize) -> Broker {
         let mut random = Random::new(11);
         let portfolios = (0..portfolios)
             .map(|_| {
@@ -142,7 +147,7 @@ impl Broker {
         }
     }
 
-    pub fn fill(&mut self) -> NewRecord {
+    pub(crate) fn fill(&mut self) -> NewRecord {
         let random = &mut self.random;
         let (stream, account) = &self.portfolios[random.below(self.portfolios.len() as u64) as usize];
         let (instrument, cents) = &mut self.instruments[random.below(SYMBOLS as u64) as usize];
@@ -197,13 +202,13 @@ impl Broker {
         }
     }
 
-    pub fn fills(&mut self, count: usize) -> Vec<NewRecord> {
+    pub(crate) fn fills(&mut self, count: usize) -> Vec<NewRecord> {
         (0..count).map(|_| self.fill()).collect()
     }
 }
 
 /// A directory on the disk under test: `DAYBOOK_BENCH_DIR`, else beside the build.
-pub fn directory() -> TempDir {
+pub(crate) fn directory() -> TempDir {
     let parent = std::env::var_os("DAYBOOK_BENCH_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target"), PathBuf::from);
     fs::create_dir_all(&parent).expect("the directory for the benchmarks can be made");
@@ -211,12 +216,12 @@ pub fn directory() -> TempDir {
 }
 
 /// A new ledger as a service opens it.
-pub fn ledger(dir: &Path) -> Ledger {
+pub(crate) fn ledger(dir: &Path) -> Ledger {
     Ledger::open(dir, Options { create: true, ..Options::default() }).expect("a new ledger").0
 }
 
 /// Fills a new ledger with `count` records in batches of 10,000, then seals it.
-pub fn filled(dir: &Path, count: usize, mut next: impl FnMut(usize) -> Vec<NewRecord>) -> Ledger {
+pub(crate) fn filled(dir: &Path, count: usize, mut next: impl FnMut(usize) -> Vec<NewRecord>) -> Ledger {
     let ledger = ledger(dir);
     let mut left = count;
     while left > 0 {
@@ -230,14 +235,14 @@ pub fn filled(dir: &Path, count: usize, mut next: impl FnMut(usize) -> Vec<NewRe
 }
 
 /// The bare disk: bytes written into a preallocated, zero-filled file and synced.
-pub struct BareDisk {
+pub(crate) struct BareDisk {
     file: File,
     at: u64,
     room: u64,
 }
 
 impl BareDisk {
-    pub fn new(dir: &Path) -> BareDisk {
+    pub(crate) fn new(dir: &Path) -> BareDisk {
         const ROOM: u64 = 64 << 20;
         let path = dir.join("bare");
         fs::write(&path, vec![0; ROOM as usize]).expect("the disk has room");
@@ -246,7 +251,7 @@ impl BareDisk {
         BareDisk { file, at: 0, room: ROOM }
     }
 
-    pub fn write_and_sync(&mut self, bytes: &[u8]) {
+    pub(crate) fn write_and_sync(&mut self, bytes: &[u8]) {
         if self.at + bytes.len() as u64 > self.room {
             self.at = 0;
         }
@@ -257,7 +262,7 @@ impl BareDisk {
 }
 
 /// The bytes that a frame of these records takes.
-pub fn frame_bytes(records: &[NewRecord]) -> Vec<u8> {
+pub(crate) fn frame_bytes(records: &[NewRecord]) -> Vec<u8> {
     use daybook_ledger::frame::{BodyBuilder, CommitTail, FRAME_HEADER_BYTES};
     let mut builder = BodyBuilder::new(1);
     for record in records {
@@ -272,7 +277,7 @@ pub fn frame_bytes(records: &[NewRecord]) -> Vec<u8> {
 }
 
 /// Resident memory of this process now and at its most, in MiB.
-pub fn resident_mib() -> (u64, u64) {
+pub(crate) fn resident_mib() -> (u64, u64) {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let of = |name| {
         let line = status.lines().find(|line: &&str| line.starts_with(name));
@@ -294,7 +299,7 @@ struct Row {
 }
 
 /// Notes one sample: how long `units` took, and how long the peer or physical limit took for as many.
-pub fn note(
+pub(crate) fn note(
     name: &str,
     unit: &'static str,
     units: u64,
@@ -336,7 +341,7 @@ fn rate(seconds: f64) -> String {
 }
 
 /// Prints the table: medians of the samples, and the ratio to what ran beside it in the same samples.
-pub fn print_table() {
+pub(crate) fn print_table() {
     let rows = ROWS.lock().expect("no benchmark panics");
     println!("\n| | a unit takes | that is | beside it | it takes | ratio |\n|---|---|---|---|---|---|");
     for row in rows.iter() {
