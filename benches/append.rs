@@ -114,6 +114,49 @@ fn batch(criterion: &mut Criterion, name: &str, size: usize, next: &mut dyn FnMu
                     let work: Vec<Vec<NewRecord>> = (0..some).map(|_| next(size)).collect();
                     let bytes: Vec<Vec<u8>> = work.iter().map(|records| frame_bytes(records)).collect();
                     let begun = Instant::now();
+                    let pending: Vec<_> =
+                        work.into_iter().map(|records| ledger.submit(Append::of(records))).collect();
+                    for pending in pending {
+                        pending.wait().expect("the disk has room");
+                    }
+                    own += begun.elapsed();
+                    let begun = Instant::now();
+                    bytes.iter().for_each(|bytes| bare.write_and_sync(bytes));
+                    limit += begun.elapsed();
+                    left -= some;
+                }
+                note(name, "an event", count * size as u64, own, Some((BARE, limit)));
+                own
+            });
+        },
+    );
+}
+
+/// Batches until the index and sealing have caught up with the last of them: what can be kept up.
+fn sustained(criterion: &mut Criterion) {
+    let mut market = Market::open();
+    let mut broker = Broker::new(1_000);
+    keep_up(criterion, "2 M ticks, sealed and indexed", 2_000_000, &mut |count| market.ticks(count));
+    keep_up(criterion, "500 k keyed fills, sealed and indexed", 500_000, &mut |count| broker.fills(count));
+    print_table();
+}
+
+fn keep_up(
+    criterion: &mut Criterion,
+    name: &str,
+    total: usize,
+    next: &mut dyn FnMut(usize) -> Vec<NewRecord>,
+) {
+    criterion.benchmark_group("append").throughput(Throughput::Elements(total as u64)).bench_function(
+        name,
+        |bencher| {
+            bencher.iter_custom(|count| {
+                let mut own = Duration::ZERO;
+                for _ in 0..count {
+                    let dir = directory();
+                    let ledger = ledger(dir.path());
+                    let work: Vec<Vec<NewRecord>> = (0..total / 10_000).map(|_| next(10_000)).collect();
+                    let begun = Instant::now();
                     let mut pending = VecDeque::new();
                     for records in work {
                         if pending.len() == AHEAD {
