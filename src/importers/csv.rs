@@ -664,6 +664,12 @@ time,type,symbol,quantity,price,amount,fee,currency,multiplier,id,strategy,note,
             "{}",
             fault(&two)
         );
+        let late = format!("{}2024-01-03,sell,ES,1,2,50\n", row("ES", ""));
+        assert!(
+            fault(&late).contains("t.csv:3: column `multiplier`: 50 contradicts line 2"),
+            "{}",
+            fault(&late)
+        );
     }
 
     #[test]

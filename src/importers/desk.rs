@@ -90,6 +90,8 @@ pub(super) struct Desk<'c> {
     isins: BTreeMap<String, InstrumentId>,
     facts: BTreeMap<InstrumentId, InstrumentFacts>,
     listed: BTreeMap<String, u32>,
+    /// The lines on which units were first counted one for one, for want of a multiplier.
+    single: BTreeMap<InstrumentId, u64>,
     renames: Vec<Rename>,
     accounts: BTreeMap<String, AccountId>,
     drafts: Vec<Draft>,
@@ -109,6 +111,7 @@ impl<'c> Desk<'c> {
             isins: BTreeMap::new(),
             facts: BTreeMap::new(),
             listed: BTreeMap::new(),
+            single: BTreeMap::new(),
             renames: Vec::new(),
             accounts: BTreeMap::new(),
             drafts: Vec::new(),
@@ -227,6 +230,18 @@ impl<'c> Desk<'c> {
                 symbol.text
             );
             return Err(Unclear { text, multiplier: true });
+        }
+        if let (Some(stated), None, Some(line)) = (sought.multiplier, facts.multiplier, self.single.get(&id))
+            && stated != Multiplier::ONE
+        {
+            let text = format!(
+                "{stated} contradicts line {line}, which states none for `{}` and so counts its units one for one: state it in both",
+                symbol.text
+            );
+            return Err(Unclear { text, multiplier: true });
+        }
+        if sought.quoted && sought.multiplier.is_none() && facts.multiplier.is_none() {
+            self.single.entry(id).or_insert(sought.line);
         }
         if let (Some(stated), None) = (sought.multiplier, facts.multiplier) {
             // What one row says of the contract holds for the rows after it, so that two rows cannot contradict.
