@@ -10,7 +10,7 @@ use daybook_ledger::{
 };
 
 use crate::common::{keyed, options};
-use crate::sim::{Fault, Random, SimDisk};
+use crate::sim::{Fault, Random, SimDisk, rounds};
 
 const DIR: &str = "/ledger";
 
@@ -108,7 +108,7 @@ fn a_power_failure_before_any_operation_loses_nothing_acknowledged() {
     let operations = dry.operations();
     assert!(operations > 80, "the work is long enough to roll over segments: {operations}");
     for operation in 0..operations {
-        for seed in 0..3 {
+        for seed in 0..3 * rounds() {
             let disk = SimDisk::new();
             disk.image_at(operation, seed);
             work(&disk, true, APPENDS);
@@ -169,7 +169,7 @@ fn a_power_failure_while_recovering_loses_nothing_acknowledged() {
     drop(open(&probe, true).expect("the directory is sound"));
     let expected: Vec<u64> = acknowledged.iter().copied().chain([APPENDS]).collect();
     for operation in 0..probe.operations() {
-        for seed in 0..4 {
+        for seed in 0..4 * rounds() {
             let again = left.killed();
             again.image_at(operation, seed);
             drop(open(&again, true));

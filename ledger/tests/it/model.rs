@@ -434,7 +434,7 @@ fn run(kind: Kind, steps: Vec<Step>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 40 * u32::try_from(crate::sim::rounds()).unwrap(), max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn a_ledger_in_memory_says_what_a_list_would(steps in prop::collection::vec(step(), 1..60)) {

@@ -19,6 +19,11 @@ pub(crate) enum Fault {
     Short,
 }
 
+/// How many times the usual number of schedules and histories to try: `DAYBOOK_ROUNDS`, 1 if it is not set.
+pub(crate) fn rounds() -> u64 {
+    std::env::var("DAYBOOK_ROUNDS").map_or(1, |rounds| rounds.parse().expect("DAYBOOK_ROUNDS is a number"))
+}
+
 /// A generator that a seed determines.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(pub(crate) u64);
