@@ -86,9 +86,14 @@ impl Remote {
         Ok(request.header("Idempotency-Key", key))
     }
 
-    fn bytes(&self, route: &str, answered: Result<Response<Body>, ureq::Error>) -> Result<Vec<u8>, RemoteError> {
+    fn bytes(
+        &self,
+        route: &str,
+        answered: Result<Response<Body>, ureq::Error>,
+    ) -> Result<Vec<u8>, RemoteError> {
         let url = self.url(route);
-        let unreachable = |error: ureq::Error| RemoteError::Unreachable { url: url.clone(), detail: error.to_string() };
+        let unreachable =
+            |error: ureq::Error| RemoteError::Unreachable { url: url.clone(), detail: error.to_string() };
         let mut answer = answered.map_err(unreachable)?;
         let status = answer.status();
         let bytes =
@@ -197,11 +202,13 @@ impl Remote {
             for _ in 0..width {
                 let (record, after) =
                     take_entry(rest).ok_or_else(|| self.strange(&route, "a bundle that breaks off"))?;
-                let record =
-                    Record::decode_canonical(record).map_err(|error| self.strange(&route, error.to_string()))?;
+                let record = Record::decode_canonical(record)
+                    .map_err(|error| self.strange(&route, error.to_string()))?;
                 next += 1;
                 if record.sequence != next {
-                    return Err(self.strange(&route, format!("record {} where {next} should be", record.sequence)));
+                    return Err(
+                        self.strange(&route, format!("record {} where {next} should be", record.sequence))
+                    );
                 }
                 visit(record)?;
                 rest = after;

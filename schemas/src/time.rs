@@ -56,7 +56,8 @@ impl Timestamp {
     pub fn parse(text: &str) -> Result<Self, TimeError> {
         let not_a_time = || TimeError::NotATime(crate::decimal::shorten(text));
         // More digits would be cut without a word.
-        let digits = text.split_once('.').map_or(0, |(_, rest)| rest.bytes().take_while(u8::is_ascii_digit).count());
+        let digits =
+            text.split_once('.').map_or(0, |(_, rest)| rest.bytes().take_while(u8::is_ascii_digit).count());
         if digits > 9 {
             return Err(TimeError::TooFine(crate::decimal::shorten(text)));
         }

@@ -35,7 +35,8 @@ enum Form {
 impl Export {
     pub(super) fn run(self, context: &Context) -> Result<Outcome, CommandError> {
         if self.format != Form::Jsonl {
-            let name = self.format.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+            let name =
+                self.format.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
             return Err(CommandError::Unusable(format!("`{name}` cannot be written yet: export jsonl")));
         }
         let portfolio = self

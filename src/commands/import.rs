@@ -15,7 +15,20 @@ const FILE_BYTES_MAX: u64 = 512 << 20;
 const LINE_BYTES_MAX: usize = 1 << 20;
 
 /// What a list says of each import.
-const LISTED: [&str; 12] = ["id", "format", "file", "file_hash", "portfolio", "rows", "events", "known", "quarantined", "warnings", "recorded_at", "state"];
+const LISTED: [&str; 12] = [
+    "id",
+    "format",
+    "file",
+    "file_hash",
+    "portfolio",
+    "rows",
+    "events",
+    "known",
+    "quarantined",
+    "warnings",
+    "recorded_at",
+    "state",
+];
 
 /// Import a broker's export, a generic CSV or prices; list and revert imports.
 #[derive(Args, Debug)]
@@ -122,7 +135,9 @@ impl Import {
 }
 
 fn not_yet(format: &str) -> CommandError {
-    CommandError::Unusable(format!("the format `{format}` cannot be read yet: convert the file to the generic CSV"))
+    CommandError::Unusable(format!(
+        "the format `{format}` cannot be read yet: convert the file to the generic CSV"
+    ))
 }
 
 impl Files {
@@ -159,8 +174,11 @@ impl PriceFiles {
 impl Errand<'_> {
     fn run(&self, context: &Context) -> Result<Outcome, CommandError> {
         // Every file is read before the first is imported, so that a name mistyped in the middle changes nothing.
-        let contents =
-            self.files.iter().map(|path| Ok((path, read(path)?))).collect::<Result<Vec<_>, CommandError>>()?;
+        let contents = self
+            .files
+            .iter()
+            .map(|path| Ok((path, read(path)?)))
+            .collect::<Result<Vec<_>, CommandError>>()?;
         // Prices may be the first thing that a ledger holds; a portfolio must be there already.
         let access = match (self.dry_run, self.portfolio) {
             (true, _) => Access::Read,

@@ -143,7 +143,9 @@ impl Context {
     /// For a command that only works at the directory.
     fn refuse_server(&self, command: &str) -> Result<(), CommandError> {
         match &self.server {
-            Some(_) => Err(CommandError::Unusable(format!("`{command}` works at the directory only: leave out --server"))),
+            Some(_) => Err(CommandError::Unusable(format!(
+                "`{command}` works at the directory only: leave out --server"
+            ))),
             None => Ok(()),
         }
     }

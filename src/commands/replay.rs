@@ -79,7 +79,9 @@ impl Replay {
         let ledger = journal.as_ref().map(Journal::ledger);
         let mut statements = Vec::new();
         for id in portfolios {
-            match rebuilt.portfolio(id, &moment, ledger, |view| Statement::of(view, self.format == Format::Text)) {
+            match rebuilt
+                .portfolio(id, &moment, ledger, |view| Statement::of(view, self.format == Format::Text))
+            {
                 Ok(statement) => statements.push(statement),
                 // It was opened later than the moment knows.
                 Err(JournalError::NotFound { .. }) if wanted.is_none() => {}
@@ -151,7 +153,11 @@ impl Statement {
             summary: view.summary(),
             positions: positions.collect(),
             sequence: view.view.known,
-            curve: if curve { view.equity(None, None).days.iter().map(|day| day.equity).collect() } else { Vec::new() },
+            curve: if curve {
+                view.equity(None, None).days.iter().map(|day| day.equity).collect()
+            } else {
+                Vec::new()
+            },
         }
     }
 
@@ -212,7 +218,9 @@ fn check(rebuilt: &Rebuilt, stored: &Stored, portfolios: &[PortfolioId]) -> Resu
     )))?;
     terminal::remark(match outcome {
         Outcome::Done => "every fold agrees with the sorted one",
-        Outcome::No => "the folds differ: the snapshots can be removed with the directory `index`; an order of arrival that differs is a fault of this program",
+        Outcome::No => {
+            "the folds differ: the snapshots can be removed with the directory `index`; an order of arrival that differs is a fault of this program"
+        }
     });
     Ok(outcome)
 }
@@ -275,7 +283,13 @@ fn print_statement(statement: &Statement) -> io::Result<()> {
     if !statement.positions.is_empty() {
         let rows = statement.positions.iter().map(|(position, account)| {
             let currency = position.currency;
-            let note = if position.stale { "stale" } else if position.unknown_basis { "basis unknown" } else { "" };
+            let note = if position.stale {
+                "stale"
+            } else if position.unknown_basis {
+                "basis unknown"
+            } else {
+                ""
+            };
             vec![
                 position.symbol.clone().unwrap_or_else(|| position.instrument.to_string()),
                 account.clone(),
@@ -291,7 +305,18 @@ fn print_statement(statement: &Statement) -> io::Result<()> {
         });
         terminal::line("")?;
         terminal::line(terminal::lines(&terminal::table(
-            &["SYMBOL", "ACCOUNT", ">QUANTITY", ">BASIS", ">PRICE", ">VALUE", ">UNREALISED", ">REALISED", "", ""],
+            &[
+                "SYMBOL",
+                "ACCOUNT",
+                ">QUANTITY",
+                ">BASIS",
+                ">PRICE",
+                ">VALUE",
+                ">UNREALISED",
+                ">REALISED",
+                "",
+                "",
+            ],
             rows,
         )))?;
     }
@@ -300,7 +325,8 @@ fn print_statement(statement: &Statement) -> io::Result<()> {
 
 fn print_remarks(summary: &Summary) -> io::Result<()> {
     let named = |list: &[daybook_projections::Named]| {
-        let names = list.iter().map(|item| item.symbol.clone().unwrap_or_else(|| item.instrument.to_string()));
+        let names =
+            list.iter().map(|item| item.symbol.clone().unwrap_or_else(|| item.instrument.to_string()));
         let mut names: Vec<String> = names.collect();
         names.dedup();
         names.join(", ")
@@ -316,7 +342,10 @@ fn print_remarks(summary: &Summary) -> io::Result<()> {
         }
     }
     for item in &summary.unaccounted {
-        terminal::line(format_args!("not accounted for: event {} {}: {}", item.sequence, item.event_type, item.reason))?;
+        terminal::line(format_args!(
+            "not accounted for: event {} {}: {}",
+            item.sequence, item.event_type, item.reason
+        ))?;
     }
     for warning in &summary.warnings {
         terminal::line(format_args!("note: {warning}"))?;
@@ -338,8 +367,19 @@ fn shown(value: Option<Decimal>, currency: Currency) -> String {
 fn print_csv(statements: &[Statement]) -> Result<(), CommandError> {
     let mut output = csv::Writer::from_writer(io::stdout().lock());
     let header = [
-        "portfolio", "as_of", "symbol", "instrument", "account", "quantity", "basis", "currency", "price", "price_at",
-        "market_value", "unrealised", "realised",
+        "portfolio",
+        "as_of",
+        "symbol",
+        "instrument",
+        "account",
+        "quantity",
+        "basis",
+        "currency",
+        "price",
+        "price_at",
+        "market_value",
+        "unrealised",
+        "realised",
     ];
     let broken = |error: csv::Error| CommandError::Output(error.into());
     output.write_record(header).map_err(broken)?;

@@ -50,7 +50,9 @@ impl Serve {
         runtime.shutdown_timeout(GRACE);
         match Arc::try_unwrap(journal) {
             Ok(journal) => journal.close()?,
-            Err(_) => tracing::warn!("a request did not end in time; the ledger is left to recover at the next start"),
+            Err(_) => tracing::warn!(
+                "a request did not end in time; the ledger is left to recover at the next start"
+            ),
         }
         Ok(Outcome::Done)
     }
@@ -68,7 +70,9 @@ fn tell(opened: &Opened) {
     }
     match &opened.index {
         IndexOpened::Current => {}
-        IndexOpened::CaughtUp { records } => tracing::info!("the index took in {records} records that it lacked"),
+        IndexOpened::CaughtUp { records } => {
+            tracing::info!("the index took in {records} records that it lacked")
+        }
         IndexOpened::Rebuilt { reason, records } => {
             if !opened.created {
                 tracing::warn!("the index was rebuilt from {records} records: {reason}");
@@ -94,7 +98,8 @@ async fn serve(listener: std::net::TcpListener, journal: &Arc<Journal>) -> Resul
 #[cfg(unix)]
 fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (mut interrupted, mut terminated) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let (mut interrupted, mut terminated) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     Ok(async move {
         tokio::select! {
             _ = interrupted.recv() => {}
@@ -124,7 +129,9 @@ impl Acceptor for NoDelay {
         self.0.local_addr()
     }
 
-    async fn accept(&mut self) -> std::io::Result<(TcpStream, LocalAddr, RemoteAddr, poem::http::uri::Scheme)> {
+    async fn accept(
+        &mut self,
+    ) -> std::io::Result<(TcpStream, LocalAddr, RemoteAddr, poem::http::uri::Scheme)> {
         let accepted = self.0.accept().await?;
         accepted.0.set_nodelay(true)?;
         Ok(accepted)
@@ -146,7 +153,10 @@ fn fill(journal: &Journal) -> Result<(), CommandError> {
         .commits
         .into_iter()
         .flatten()
-        .map(|record| Draft { key: record.key, ..Draft::new(record.stream, record.occurred_at, record.event) })
+        .map(|record| Draft {
+            key: record.key,
+            ..Draft::new(record.stream, record.occurred_at, record.event)
+        })
         .collect();
     let whole = drafts.len() as u64;
     journal.record_in_parts(&author, drafts, Terms::default(), &|done| progress(done, whole))?;

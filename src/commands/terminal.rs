@@ -116,7 +116,8 @@ pub(crate) fn sparkline(values: &[Option<Decimal>], width: usize) -> String {
     let columns = width.min(values.len()).max(1);
     (0..columns)
         .map(|column| {
-            let at = if columns == 1 { values.len() - 1 } else { column * (values.len() - 1) / (columns - 1) };
+            let at =
+                if columns == 1 { values.len() - 1 } else { column * (values.len() - 1) / (columns - 1) };
             match values.get(at).copied().flatten() {
                 None => ' ',
                 Some(_) if span.is_zero() => BLOCKS[3],

@@ -73,7 +73,9 @@ impl NewToken {
     ) -> Result<Self, JournalError> {
         let portfolios = portfolios
             .iter()
-            .map(|id| id.parse::<PortfolioId>().map_err(|error| JournalError::field("portfolio", error.to_string())))
+            .map(|id| {
+                id.parse::<PortfolioId>().map_err(|error| JournalError::field("portfolio", error.to_string()))
+            })
             .collect::<Result<_, _>>()?;
         Ok(Self {
             role: Role::from_name(role).filter(|role| role.code() != 0).ok_or_else(|| {
@@ -82,7 +84,9 @@ impl NewToken {
             subject,
             portfolios,
             expires: expires
-                .map(|time| Timestamp::parse(time).map_err(|error| JournalError::field("expires", error.to_string())))
+                .map(|time| {
+                    Timestamp::parse(time).map_err(|error| JournalError::field("expires", error.to_string()))
+                })
                 .transpose()?,
         })
     }
@@ -92,7 +96,8 @@ impl Issue {
     fn run(self, context: &Context) -> Result<Outcome, CommandError> {
         let (id, secret) = match context.place(Access::Create)? {
             Place::Here(journal) => {
-                let new = NewToken::parse(&self.role, self.subject, &self.portfolio, self.expires.as_deref())?;
+                let new =
+                    NewToken::parse(&self.role, self.subject, &self.portfolio, self.expires.as_deref())?;
                 let issued = journal.issue_token(&Author::operator(), new, None)?;
                 journal.close()?;
                 (issued.id.to_string(), issued.secret)
@@ -126,7 +131,15 @@ impl List {
             let text = |key: &str| token[key].as_str().unwrap_or("—").to_owned();
             let portfolios = token["portfolios"].as_array().map_or(0, Vec::len);
             let reach = if portfolios == 0 { "all".to_owned() } else { portfolios.to_string() };
-            vec![text("id"), text("role"), text("subject"), reach, text("issued_at"), text("expires"), text("state")]
+            vec![
+                text("id"),
+                text("role"),
+                text("subject"),
+                reach,
+                text("issued_at"),
+                text("expires"),
+                text("state"),
+            ]
         });
         terminal::line(terminal::lines(&terminal::table(
             &["ID", "ROLE", "SUBJECT", ">PORTFOLIOS", "ISSUED", "EXPIRES", "STATE"],

@@ -2,7 +2,7 @@
 
 use super::terminal::{self, Progress};
 use super::{CommandError, Context, Outcome, explain_held};
-use crate::journal::{decode, JournalError};
+use crate::journal::{JournalError, decode};
 use crate::remote::Remote;
 use clap::Args;
 use daybook_ledger::{IndexVerified, Ledger, Options, Record, VerifyError};
@@ -60,14 +60,17 @@ fn check_directory(context: &Context, progress: &Progress) -> Result<Result<Stri
         Err(VerifyError::IndexDisagrees { sequence, what }) => {
             return Ok(Err(Found {
                 sequence,
-                what: format!("the index says otherwise: {what}; delete the directory `index` to have it rebuilt"),
+                what: format!(
+                    "the index says otherwise: {what}; delete the directory `index` to have it rebuilt"
+                ),
             }));
         }
         Err(VerifyError::Open(error)) => return Err(explain_held(error.into(), &context.data)),
         Err(VerifyError::Read(error)) => return Err(CommandError::Journal(error.into())),
     };
     // The ledger knows no event: that each payload can be read is for us to say.
-    let (ledger, _) = Ledger::open(&context.data, options()).map_err(|error| explain_held(error.into(), &context.data))?;
+    let (ledger, _) =
+        Ledger::open(&context.data, options()).map_err(|error| explain_held(error.into(), &context.data))?;
     let mut unreadable = None;
     ledger
         .scan(1, verified.head, &mut |record| match decode(record) {
@@ -91,7 +94,9 @@ fn check_directory(context: &Context, progress: &Progress) -> Result<Result<Stri
     let index = match &verified.index {
         IndexVerified::Agrees => "the index agrees".to_owned(),
         IndexVerified::Lags { applied } => format!("the index agrees as far as it goes, to event {applied}"),
-        IndexVerified::Unusable { reason } => format!("the index will be rebuilt at the next start ({reason})"),
+        IndexVerified::Unusable { reason } => {
+            format!("the index will be rebuilt at the next start ({reason})")
+        }
     };
     Ok(Ok(format!(
         "{} events in {} streams and {} segments, {} of them sealed: all sound; {index}",
@@ -136,7 +141,10 @@ impl Checks {
         let version = self.versions.entry((*record.stream).into()).or_insert(0);
         *version += 1;
         if record.version != *version {
-            return Err(format!("version {} of stream {} where {version} should be", record.version, record.stream));
+            return Err(format!(
+                "version {} of stream {} where {version} should be",
+                record.version, record.stream
+            ));
         }
         if record.recorded_at < self.recorded_at {
             return Err("it was recorded before the event that precedes it".to_owned());

@@ -53,7 +53,8 @@ pub(crate) fn secret_hash(secret: &str) -> ContentHash {
 
 fn random<const N: usize>() -> Result<[u8; N], JournalError> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| JournalError::Internal(format!("no random bytes: {error}")))?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| JournalError::Internal(format!("no random bytes: {error}")))?;
     Ok(bytes)
 }
 
@@ -77,10 +78,16 @@ impl Journal {
             ));
         }
         if new.role == Role::Service && new.portfolios.is_empty() {
-            return Err(JournalError::field("portfolio", "a service's token names the portfolios it appends to"));
+            return Err(JournalError::field(
+                "portfolio",
+                "a service's token names the portfolios it appends to",
+            ));
         }
         if new.role != Role::Service && !new.portfolios.is_empty() {
-            return Err(JournalError::field("portfolio", format!("an {} reaches every portfolio: name none", new.role)));
+            return Err(JournalError::field(
+                "portfolio",
+                format!("an {} reaches every portfolio: name none", new.role),
+            ));
         }
         if new.expires.is_some_and(|expires| expires <= now()) {
             return Err(JournalError::field("expires", "a token cannot end in the past"));
@@ -121,7 +128,12 @@ impl Journal {
     }
 
     /// Revokes a token. Revoking one that is revoked changes nothing.
-    pub(crate) fn revoke_token(&self, author: &Author, id: TokenId, reason: Option<String>) -> Result<(), JournalError> {
+    pub(crate) fn revoke_token(
+        &self,
+        author: &Author,
+        id: TokenId,
+        reason: Option<String>,
+    ) -> Result<(), JournalError> {
         let known = self.library()?.access.get(id).map(|grant| grant.revoked.is_some());
         match known {
             None => return Err(JournalError::not_found("token", id)),
@@ -183,7 +195,8 @@ impl Journal {
         if self.library()?.access.list().next().is_some() {
             return Ok(None);
         }
-        let new = NewToken { role: Role::Administrator, subject: None, portfolios: Vec::new(), expires: None };
+        let new =
+            NewToken { role: Role::Administrator, subject: None, portfolios: Vec::new(), expires: None };
         self.issue_token(&Author::operator(), new, None).map(Some)
     }
 }

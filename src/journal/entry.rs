@@ -1,12 +1,12 @@
 //! Between events and records: what is to be recorded, by whom, and what was read back.
 
 use super::JournalError;
-use daybook_ledger::{NewRecord, Record, RecordView};
-use daybook_projections::Meta;
-use daybook_schemas::{CODEC_BINCODE, CorrelationId, Event, EventType, ImportId, Timestamp};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use daybook_ledger::{NewRecord, Record, RecordView};
+use daybook_projections::Meta;
 use daybook_schemas::events::ContentHash;
+use daybook_schemas::{CODEC_BINCODE, CorrelationId, Event, EventType, ImportId, Timestamp};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -59,10 +59,9 @@ impl Draft {
     /// The record of it.
     pub(crate) fn into_record(self, author: &Author) -> Result<NewRecord, JournalError> {
         let event_type = self.event.event_type();
-        let payload = self
-            .event
-            .encode()
-            .map_err(|error| JournalError::field("note", format!("{} cannot be recorded: {error}", event_type.name())))?;
+        let payload = self.event.encode().map_err(|error| {
+            JournalError::field("note", format!("{} cannot be recorded: {error}", event_type.name()))
+        })?;
         Ok(NewRecord {
             stream: self.stream.into(),
             type_id: event_type.id(),
@@ -112,17 +111,17 @@ pub(crate) fn decode(record: &RecordView<'_>) -> Result<Event, JournalError> {
 
 /// The name of a record's event type, also of one that this version does not know.
 pub(crate) fn type_name(record: &Record) -> String {
-    EventType::from_id(record.type_id).map_or_else(|| format!("#{}", record.type_id), |known| known.name().to_owned())
+    EventType::from_id(record.type_id)
+        .map_or_else(|| format!("#{}", record.type_id), |known| known.name().to_owned())
 }
 
 /// A record as programs read it. Where today's schema does not give the stored bytes back, they stand beside it.
 pub(crate) fn to_json(record: &Record) -> Value {
     let view = record.view();
     let decoded = decode(&view).ok();
-    let faithful = decoded
-        .as_ref()
-        .and_then(|event| event.encode().ok())
-        .is_some_and(|bytes| *bytes == *record.payload && record.schema_version == current_version(record.type_id));
+    let faithful = decoded.as_ref().and_then(|event| event.encode().ok()).is_some_and(|bytes| {
+        *bytes == *record.payload && record.schema_version == current_version(record.type_id)
+    });
     let mut json = json!({
         "sequence": record.sequence,
         "stream": &*record.stream,

@@ -6,7 +6,8 @@ use daybook_ledger::CommitKey;
 use daybook_projections::{Directory, ImportState, Instruments, Library, PriceSource, Resolution};
 use daybook_schemas::events::{ContentHash, FileImported, IdentifierScheme, ImportReverted};
 use daybook_schemas::{
-    AccountId, Currency, Day, Event, ImportId, InstrumentId, KeyId, KeyRing, PortfolioId, Ratio, Sealed, stream,
+    AccountId, Currency, Day, Event, ImportId, InstrumentId, KeyId, KeyRing, PortfolioId, Ratio, Sealed,
+    stream,
 };
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
@@ -59,7 +60,10 @@ pub(super) enum Placement {
 impl Placement {
     /// The record key.
     pub(super) fn key(&self, identity: &str) -> String {
-        let (Self::New(revision) | Self::Known(revision, _) | Self::Own(revision) | Self::Conflict(revision, _)) = self;
+        let (Self::New(revision)
+        | Self::Known(revision, _)
+        | Self::Own(revision)
+        | Self::Conflict(revision, _)) = self;
         format!("{identity}#{revision}")
     }
 }
@@ -207,7 +211,9 @@ impl Journal {
         let whole = request.bytes.len() as u64;
         let progress = &mut |read: u64| progress(read, whole);
         let parsed = match request.portfolio {
-            None => importers::read_prices(request.file_name, request.bytes, &request.prices, context, progress),
+            None => {
+                importers::read_prices(request.file_name, request.bytes, &request.prices, context, progress)
+            }
             Some(portfolio) => {
                 let facts = self.portfolio_facts(portfolio)?;
                 importers::read(request.format, request.file_name, request.bytes, &facts, context, progress)
@@ -229,7 +235,11 @@ impl Journal {
     }
 
     /// The id that this import of this file has: the same again after an interruption, another after a reversion.
-    fn import_id(&self, request: &ImportRequest<'_>, file_hash: ContentHash) -> Result<ImportId, JournalError> {
+    fn import_id(
+        &self,
+        request: &ImportRequest<'_>,
+        file_hash: ContentHash,
+    ) -> Result<ImportId, JournalError> {
         let library = self.library()?;
         let portfolio = request.portfolio.map_or([0; 16], |id| *id.as_bytes());
         let options = format!("{:?}", request.prices);

@@ -25,10 +25,8 @@ impl KeyFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(JournalError::file(&path, error)),
         };
-        let ring = KeyRing::parse(whole_lines(&text)).map_err(|error| JournalError::KeyFile {
-            path: path.clone(),
-            detail: error.to_string(),
-        })?;
+        let ring = KeyRing::parse(whole_lines(&text))
+            .map_err(|error| JournalError::KeyFile { path: path.clone(), detail: error.to_string() })?;
         Ok(Self { path, ring: RwLock::new(ring), writable })
     }
 
@@ -48,7 +46,8 @@ impl KeyFile {
             return Ok(());
         }
         let mut key = [0; 64];
-        getrandom::fill(&mut key).map_err(|error| JournalError::Internal(format!("no random bytes: {error}")))?;
+        getrandom::fill(&mut key)
+            .map_err(|error| JournalError::Internal(format!("no random bytes: {error}")))?;
         self.insert(&[(id, key)])
     }
 

@@ -41,7 +41,11 @@ impl Market<'_> {
         known: u64,
     ) -> Result<Option<Observation>, NeedsDisk> {
         let mut best: Option<Observation> = None;
-        let feed = needed.stream.strip_prefix("market-").and_then(|rest| rest.rsplit_once('-')).map_or("", |(feed, _)| feed);
+        let feed = needed
+            .stream
+            .strip_prefix("market-")
+            .and_then(|rest| rest.rsplit_once('-'))
+            .map_or("", |(feed, _)| feed);
         let Some(ledger) = self.ledger else { return Err(needed) };
         let read = ledger.scan(needed.from_sequence, needed.to_sequence.min(known), &mut |record| {
             let later = best.as_ref().is_none_or(|best| record.occurred_at >= best.occurred_at.nanos());

@@ -28,8 +28,8 @@ use daybook_ledger::{
 use daybook_projections::Library;
 use daybook_schemas::{PortfolioId, Timestamp, stream};
 use keys::KeyFile;
-use std::collections::BTreeSet;
 use shelf::Shelf;
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
@@ -125,7 +125,8 @@ impl Journal {
     /// Opens the ledger in a directory, recovering what a crash left and rebuilding what is derived.
     pub(crate) fn open(directory: &Path, opening: Opening) -> Result<Self, JournalError> {
         let writable = opening.access != Access::Read;
-        let mut options = Options { create: opening.access == Access::Create, read_only: !writable, ..Options::default() };
+        let mut options =
+            Options { create: opening.access == Access::Create, read_only: !writable, ..Options::default() };
         if let Some(progress) = opening.progress.clone() {
             options.progress = Some(Arc::new(move |step| progress(step.done, step.total)));
         }
@@ -135,7 +136,8 @@ impl Journal {
         // A commit takes at most half a segment.
         let part_bytes = usize::try_from(PART_BYTES.min(options.segment_bytes / 4)).unwrap_or(usize::MAX);
         let (ledger, opened) = Ledger::open(directory, options)?;
-        let keys = std::env::var_os("DAYBOOK_KEYS").map_or_else(|| directory.join(keys::FILE_NAME), PathBuf::from);
+        let keys =
+            std::env::var_os("DAYBOOK_KEYS").map_or_else(|| directory.join(keys::FILE_NAME), PathBuf::from);
         let keys = KeyFile::open(keys, writable)?;
         let journal = Self {
             library: RwLock::new(Self::stored_library(&ledger)),
@@ -212,12 +214,18 @@ impl Journal {
 
     /// Appends events in one commit, durable when this returns. Records that are known already by key and content
     /// are not appended again.
-    pub(crate) fn record(&self, author: &Author, drafts: Vec<Draft>, terms: Terms) -> Result<Recorded, JournalError> {
+    pub(crate) fn record(
+        &self,
+        author: &Author,
+        drafts: Vec<Draft>,
+        terms: Terms,
+    ) -> Result<Recorded, JournalError> {
         self.touched
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .extend(drafts.iter().filter_map(|draft| stream::portfolio_of(&draft.stream)));
-        let records = drafts.into_iter().map(|draft| draft.into_record(author)).collect::<Result<Vec<_>, _>>()?;
+        let records =
+            drafts.into_iter().map(|draft| draft.into_record(author)).collect::<Result<Vec<_>, _>>()?;
         self.append(records, terms)
     }
 
@@ -234,7 +242,8 @@ impl Journal {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .extend(drafts.iter().filter_map(|draft| stream::portfolio_of(&draft.stream)));
-        let records = drafts.into_iter().map(|draft| draft.into_record(author)).collect::<Result<Vec<_>, _>>()?;
+        let records =
+            drafts.into_iter().map(|draft| draft.into_record(author)).collect::<Result<Vec<_>, _>>()?;
         let (mut part, mut bytes, mut done) = (Vec::new(), 0, 0);
         for record in records {
             let size = record.view(0, 0, 0).canonical_bytes() + RECORD_BYTES;

@@ -6,7 +6,8 @@ use super::{Author, Draft, Invalid, Journal, JournalError, Terms, decode, now};
 use crate::importers::{self, Place, PortfolioFacts, Role, TransactionFields};
 use daybook_ledger::{CommitKey, Expected};
 use daybook_schemas::events::{
-    Calendar, ContentHash, EventReversed, LotMethod, PortfolioOpened, QuarantineResolution, QuarantineResolved,
+    Calendar, ContentHash, EventReversed, LotMethod, PortfolioOpened, QuarantineResolution,
+    QuarantineResolved,
 };
 use daybook_schemas::{Currency, Event, KeyId, PortfolioId, Sealed, Zone, stream};
 
@@ -49,7 +50,10 @@ impl Journal {
             return Err(JournalError::field("name", "a name has 1 to 200 bytes and no line breaks"));
         }
         if new.lots != LotMethod::Fifo {
-            return Err(JournalError::field("lots", format!("`{}` cannot be computed yet: use fifo", new.lots)));
+            return Err(JournalError::field(
+                "lots",
+                format!("`{}` cannot be computed yet: use fifo", new.lots),
+            ));
         }
         // The same request sent again must not draw a second key, so its id is looked up before anything is made.
         if let Some(sequence) = self.done_before(commit_key.as_ref())? {
@@ -71,7 +75,8 @@ impl Journal {
         };
         let name = stream::portfolio(id);
         let expected = vec![(name.as_str().into(), Expected::NoStream)];
-        let recorded = self.record(author, vec![Draft::new(name, now(), opened)], Terms { commit_key, expected })?;
+        let recorded =
+            self.record(author, vec![Draft::new(name, now(), opened)], Terms { commit_key, expected })?;
         self.opened_portfolio(recorded.sequences.first().copied().unwrap_or(0))
     }
 
@@ -110,14 +115,20 @@ impl Journal {
         }
         let facts = self.portfolio_facts(portfolio)?;
         let context = self.import_context()?;
-        let parsed = importers::transaction(fields, &facts, &context, Place::default()).map_err(|faults| {
-            JournalError::Invalid(
-                faults
-                    .into_iter()
-                    .map(|fault| Invalid { file: None, line: None, field: Some(fault.field.to_owned()), detail: fault.text })
-                    .collect(),
-            )
-        })?;
+        let parsed =
+            importers::transaction(fields, &facts, &context, Place::default()).map_err(|faults| {
+                JournalError::Invalid(
+                    faults
+                        .into_iter()
+                        .map(|fault| Invalid {
+                            file: None,
+                            line: None,
+                            field: Some(fault.field.to_owned()),
+                            detail: fault.text,
+                        })
+                        .collect(),
+                )
+            })?;
         let warnings = parsed.warnings.iter().map(ToString::to_string).collect();
         let mut drafts = Vec::with_capacity(parsed.drafts.len());
         for draft in parsed.drafts {
@@ -132,7 +143,8 @@ impl Journal {
             if draft.role == Role::Reference && known {
                 continue;
             }
-            let key = draft.identity.as_deref().zip(placement).map(|(identity, placement)| placement.key(identity));
+            let key =
+                draft.identity.as_deref().zip(placement).map(|(identity, placement)| placement.key(identity));
             drafts.push(Draft {
                 stream: draft.stream,
                 occurred_at: draft.occurred_at,
@@ -246,7 +258,9 @@ impl Journal {
         let mut draft = Draft::new(record.stream.to_string(), now(), resolved);
         if self.library()?.quarantine.get(target).is_none_or(|item| item.resolved.is_some()) {
             return Err(JournalError::Conflict {
-                detail: format!("the quarantined record {target} is dealt with already, or its import is reverted"),
+                detail: format!(
+                    "the quarantined record {target} is dealt with already, or its import is reverted"
+                ),
                 sequence: None,
             });
         }

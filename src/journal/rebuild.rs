@@ -139,7 +139,13 @@ impl Rebuilt {
 }
 
 impl Events {
-    fn take(&mut self, portfolio: Option<PortfolioId>, wanted: Option<PortfolioId>, meta: Meta, event: Event) {
+    fn take(
+        &mut self,
+        portfolio: Option<PortfolioId>,
+        wanted: Option<PortfolioId>,
+        meta: Meta,
+        event: Event,
+    ) {
         if let (Some(id), Some(import)) = (portfolio, meta.import) {
             self.imports.insert(import, id);
         }

@@ -81,7 +81,13 @@ impl Journal {
             && let Some(version) = self.version_at(id, book.applied())?
             && book.applied() <= library.applied()
         {
-            return Ok(Slot { book, version, kept_version: version, imports_seen: library.imports.changed_at(), used: 0 });
+            return Ok(Slot {
+                book,
+                version,
+                kept_version: version,
+                imports_seen: library.imports.changed_at(),
+                used: 0,
+            });
         }
         Ok(Slot { book: Book::new(id), version: 0, kept_version: 0, imports_seen: 0, used: 0 })
     }
@@ -89,7 +95,9 @@ impl Journal {
     /// The book as it was written down last, if it can be used.
     pub(super) fn stored_book(&self, id: PortfolioId, library: &Library) -> Option<Book> {
         let (_, bytes) = self.ledger.snapshots().get(&snapshot_name(id)).ok().flatten()?;
-        Book::restore(&bytes, &library.imports).inspect_err(|error| tracing::info!(portfolio = %id, %error, "folding anew")).ok()
+        Book::restore(&bytes, &library.imports)
+            .inspect_err(|error| tracing::info!(portfolio = %id, %error, "folding anew"))
+            .ok()
     }
 
     /// The version of a portfolio's stream at a sequence; `None` where the sequence is not its own.
@@ -103,20 +111,26 @@ impl Journal {
         let mut fault = None;
         let mut events: Vec<(Meta, Event)> = Vec::new();
         let version = &mut slot.version;
-        self.ledger.scan_stream(&stream::portfolio(id), *version + 1, usize::MAX, Direction::Forward, &mut |record| {
-            if record.sequence > head {
-                return ControlFlow::Break(());
-            }
-            match decode(record) {
-                Ok(event) => events.push((meta(record), event)),
-                Err(error) => {
-                    fault = Some(error);
+        self.ledger.scan_stream(
+            &stream::portfolio(id),
+            *version + 1,
+            usize::MAX,
+            Direction::Forward,
+            &mut |record| {
+                if record.sequence > head {
                     return ControlFlow::Break(());
                 }
-            }
-            *version = record.version;
-            ControlFlow::Continue(())
-        })?;
+                match decode(record) {
+                    Ok(event) => events.push((meta(record), event)),
+                    Err(error) => {
+                        fault = Some(error);
+                        return ControlFlow::Break(());
+                    }
+                }
+                *version = record.version;
+                ControlFlow::Continue(())
+            },
+        )?;
         if let Some(fault) = fault {
             return Err(fault);
         }
@@ -144,7 +158,8 @@ impl Journal {
         if !self.writable || slot.version == slot.kept_version {
             return;
         }
-        let kept = self.ledger.snapshots().put(&snapshot_name(id), slot.book.applied(), &slot.book.snapshot());
+        let kept =
+            self.ledger.snapshots().put(&snapshot_name(id), slot.book.applied(), &slot.book.snapshot());
         match kept {
             Ok(()) => slot.kept_version = slot.version,
             // It is derived: without it the next start folds the stream again.
@@ -190,7 +205,9 @@ impl Journal {
     pub(super) fn stored_library(ledger: &Ledger) -> Library {
         let stored = ledger.snapshots().get(LIBRARY_NAME).ok().flatten();
         let restored = stored.and_then(|(_, bytes)| {
-            Library::restore(&bytes).inspect_err(|error| tracing::info!(%error, "folding the library anew")).ok()
+            Library::restore(&bytes)
+                .inspect_err(|error| tracing::info!(%error, "folding the library anew"))
+                .ok()
         });
         restored.filter(|library| library.applied() <= ledger.head()).unwrap_or_default()
     }

@@ -3,8 +3,8 @@
 use super::market::Market;
 use super::{Journal, JournalError};
 use daybook_projections::{
-    AsOf, Book, EntryRow, Holding, ImportState, Library, PortfolioEntry, Position, Series, State, Summary, Trip, View,
-    equity_series, positions, summary,
+    AsOf, Book, EntryRow, Holding, ImportState, Library, PortfolioEntry, Position, Series, State, Summary,
+    Trip, View, equity_series, positions, summary,
 };
 use daybook_schemas::{AccountId, Day, InstrumentId, KeyRing, PortfolioId, Timestamp, Zone};
 use serde_json::{Value, json};
@@ -33,7 +33,9 @@ impl Moment {
             if let Ok(day) = Day::parse(text) {
                 return Ok(AsOf::Day(day));
             }
-            Timestamp::parse(text).map(AsOf::Instant).map_err(|error| JournalError::field(field, error.to_string()))
+            Timestamp::parse(text)
+                .map(AsOf::Instant)
+                .map_err(|error| JournalError::field(field, error.to_string()))
         };
         if known_at.is_some() && at_sequence.is_some() {
             return Err(JournalError::field("at_sequence", "say either known_at or at_sequence, not both"));
@@ -77,7 +79,11 @@ impl Journal {
             }
             return Ok(sequence);
         }
-        Ok(moment.known_at.map(|instant| self.sequence_at(instant)).transpose()?.map_or(head, |known| known.min(head)))
+        Ok(moment
+            .known_at
+            .map(|instant| self.sequence_at(instant))
+            .transpose()?
+            .map_or(head, |known| known.min(head)))
     }
 
     /// Shows a portfolio as it was at a moment.
