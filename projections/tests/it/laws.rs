@@ -3,7 +3,9 @@
 use crate::build::*;
 use daybook_projections::{Book, Holding, Imports, State, check};
 use daybook_schemas::events::*;
-use daybook_schemas::{Currency, Event, Money, Multiplier, Quantity, Ratio, decimal};
+use daybook_schemas::{
+    Currency, Day, Event, Money, Multiplier, Phase, Quantity, Ratio, Timestamp, When, decimal,
+};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 use std::collections::VecDeque;
@@ -461,6 +463,99 @@ proptest! {
         for (key, holding) in &before.state().holdings {
             prop_assert_eq!(holding.basis(), after.state().holdings[key].basis());
         }
+    }
+}
+
+/// Numbers at the edges of what a decimal holds, and ordinary ones.
+fn extreme() -> impl Strategy<Value = Decimal> {
+    prop_oneof![
+        (any::<i64>(), 0u32..28)
+            .prop_map(|(mantissa, scale)| decimal::from_parts(mantissa.into(), scale).unwrap()),
+        Just(Decimal::MAX),
+        Just(Decimal::MIN),
+        Just(Decimal::from_i128_with_scale(1, 28)),
+        Just(Decimal::ONE),
+        Just(Decimal::ZERO),
+        (1i64..100).prop_map(Decimal::from),
+    ]
+}
+
+fn extreme_day() -> impl Strategy<Value = Day> {
+    prop_oneof![Just(i32::MIN), Just(i32::MAX), any::<i32>(), 0..3i32].prop_map(Day::from_number)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_number_and_no_day_makes_the_fold_panic_or_the_books_lie(
+        steps in prop::collection::vec((0u8..8, extreme(), extreme(), extreme(), extreme_day(), any::<i64>()), 1..12),
+    ) {
+        let mut world = World::new();
+        for (kind, a, b, c, date, nanos) in steps {
+            let when = if nanos % 2 == 0 {
+                When::At(Timestamp::from_nanos(nanos))
+            } else {
+                When::On { day: date, phase: Phase::Close, rank: 0 }
+            };
+            let entry = Entry::new(account(1), when, date);
+            let event: Event = match kind {
+                0..=2 => {
+                    let mut event = trade("2024-03-04", if kind == 0 { Side::Sell } else { Side::Buy }, "1", "1", "0");
+                    event.quantity = Quantity::new(a.abs());
+                    event.price = Some(daybook_schemas::Price::new(b));
+                    event.multiplier = Multiplier::new(if kind == 2 { c } else { Decimal::ONE });
+                    event.charges = vec![Charge { kind: ChargeKind::Unstated, amount: Money::new(c, Currency::USD) }];
+                    TradeExecuted { entry, ..event }.into()
+                }
+                3 => CashTransferred { entry, ..cash("2024-03-04", Money::new(a, Currency::USD)) }.into(),
+                4 => {
+                    let mut event = transfer("2024-03-04", "1", None, None);
+                    event.quantity = Quantity::new(a);
+                    event.price = Some(daybook_schemas::Price::new(b));
+                    event.acquired = Some(date);
+                    event.basis = Some(Money::new(c, Currency::USD));
+                    SecuritiesTransferred { entry, ..event }.into()
+                }
+                5 => {
+                    let mut event = split("2024-03-04", "1");
+                    event.ratio = Ratio::new(b.abs(), c.abs()).ok();
+                    event.added = event.ratio.is_none().then(|| Quantity::new(a));
+                    SplitApplied { entry, ..event }.into()
+                }
+                6 => adjustment("2024-03-04", Money::new(a, Currency::USD)).into(),
+                _ => {
+                    let mut bar = close(1, "2024-03-05", "1", 0);
+                    bar.close = daybook_schemas::Price::new(b);
+                    bar.closes = Timestamp::from_nanos(nanos);
+                    bar.day = Some(date);
+                    bar.into()
+                }
+            };
+            world.record(event);
+        }
+        lots_are_sound_where_they_sum(world.state());
+        for as_of in ["2024-03-08", "1971-01-01"] {
+            let summary = world.summary(as_of);
+            if let (Some(equity), Some(value)) = (summary.equity, summary.market_value) {
+                let cash = summary.cash[&Currency::USD];
+                prop_assert_eq!(decimal::add(cash, value), Ok(equity));
+            }
+        }
+        prop_assert_eq!(sorted(&world).state().digest(), world.state().digest());
+    }
+}
+
+fn lots_are_sound_where_they_sum(state: &State) {
+    for (key, holding) in &state.holdings {
+        let sum = holding.lots.iter().try_fold(Decimal::ZERO, |sum, lot| decimal::add(sum, lot.quantity));
+        assert_eq!(sum, Ok(holding.quantity), "{key:?}");
+        assert!(
+            holding
+                .lots
+                .iter()
+                .all(|lot| lot.quantity.is_sign_negative() == holding.quantity.is_sign_negative())
+        );
     }
 }
 

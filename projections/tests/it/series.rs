@@ -186,3 +186,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_day_at_the_end_of_all_days_makes_a_series_and_no_panic() {
+    for number in [i32::MIN, -40_000_000, i32::MAX - 1, i32::MAX] {
+        let mut event = cash("2024-03-04", usd("1"));
+        event.entry.trade_date = Day::from_number(number);
+        let world = World::of([event]);
+        let view = View { as_of: AsOf::ALWAYS, known: u64::MAX };
+        let series = equity_series(
+            &world.book,
+            &world.library.prices,
+            &world.library.instruments,
+            world.imports(),
+            &view,
+            None,
+            None,
+        );
+        assert!(series.days.len() <= 1, "{number}");
+    }
+}
