@@ -261,6 +261,178 @@ mod tests {
         assert!(serde_json::from_str::<TransactionFields>(r#"{"typ":"deposit"}"#).is_err());
     }
 
+    /// A type, a row of it with nothing but what it needs, and the columns that it refuses.
+    const TABLE: &[(&str, &str, &str)] = &[
+        ("buy", "symbol=X quantity=1 price=2", "basis acquired to_symbol"),
+        ("sell", "symbol=X quantity=1 price=2", "basis acquired to_symbol"),
+        (
+            "deposit",
+            "amount=5",
+            "symbol quantity price fee multiplier effect fee_currency basis acquired to_symbol",
+        ),
+        (
+            "withdrawal",
+            "amount=-5",
+            "symbol quantity price fee multiplier effect fee_currency basis acquired to_symbol",
+        ),
+        ("dividend", "symbol=X amount=5", "multiplier effect fee_currency basis acquired to_symbol"),
+        ("interest", "amount=5", "multiplier effect fee_currency basis acquired to_symbol"),
+        ("fee", "amount=-5", "fee multiplier effect fee_currency fx_rate basis acquired to_symbol"),
+        ("tax", "amount=-5", "fee multiplier effect fee_currency fx_rate basis acquired to_symbol"),
+        (
+            "split",
+            "symbol=X quantity=1:3",
+            "price amount fee currency multiplier effect fee_currency fx_rate basis acquired to_symbol",
+        ),
+        (
+            "convert",
+            "symbol=EUR quantity=4 amount=-5 currency=USD",
+            "price multiplier effect fee_currency basis acquired to_symbol",
+        ),
+        (
+            "return_of_capital",
+            "symbol=X amount=5",
+            "quantity price fee multiplier effect fee_currency fx_rate basis acquired to_symbol",
+        ),
+        (
+            "cash_in_lieu",
+            "symbol=X amount=5",
+            "price fee multiplier effect fee_currency fx_rate basis acquired to_symbol",
+        ),
+        (
+            "spin_off",
+            "symbol=X quantity=1 to_symbol=Y",
+            "amount fee multiplier effect fee_currency fx_rate acquired",
+        ),
+        ("exchange", "symbol=X quantity=1", "fee multiplier effect fee_currency fx_rate basis acquired"),
+        (
+            "rename",
+            "symbol=X to_symbol=Y",
+            "quantity price amount fee currency multiplier effect fee_currency fx_rate basis acquired",
+        ),
+        (
+            "expire",
+            "symbol=X240119C00150000 quantity=1",
+            "price amount multiplier effect fee_currency fx_rate basis acquired to_symbol",
+        ),
+        (
+            "exercise",
+            "symbol=X240119C00150000 quantity=1",
+            "price amount multiplier effect fee_currency fx_rate basis acquired to_symbol",
+        ),
+        (
+            "assign",
+            "symbol=X240119C00150000 quantity=1",
+            "price amount multiplier effect fee_currency fx_rate basis acquired to_symbol",
+        ),
+        (
+            "adjustment",
+            "amount=5 note=why",
+            "price fee multiplier effect fee_currency fx_rate basis acquired to_symbol",
+        ),
+        (
+            "transfer_in",
+            "amount=5",
+            "quantity price multiplier effect fee_currency fx_rate basis acquired to_symbol",
+        ),
+        (
+            "transfer_out",
+            "amount=-5",
+            "quantity price multiplier effect fee_currency fx_rate basis acquired to_symbol",
+        ),
+        ("transfer_in", "symbol=X quantity=5", "multiplier effect fee_currency fx_rate to_symbol"),
+        ("reward", "symbol=X quantity=5", "multiplier effect fee_currency basis acquired to_symbol"),
+    ];
+
+    fn value(column: &str) -> &'static str {
+        match column {
+            "symbol" | "to_symbol" => "Z",
+            "effect" => "open",
+            "currency" | "fee_currency" => "USD",
+            "acquired" => "2020-01-01",
+            "amount" => "5",
+            _ => "1",
+        }
+    }
+
+    #[test]
+    fn every_type_needs_what_it_needs_and_refuses_the_rest_by_name() {
+        let column = |name: &str| Column::ALL.iter().copied().find(|column| column.name() == name).unwrap();
+        for (kind, needed, refused) in TABLE {
+            let mut row = fields(&[(Column::Time, "2024-01-02"), (Column::Type, kind)]);
+            for pair in needed.split(' ') {
+                let (name, text) = pair.split_once('=').unwrap();
+                row.set(column(name), Some(text.to_owned()));
+            }
+            read(&row).unwrap_or_else(|faults| panic!("{kind}: {faults:?}"));
+            for pair in needed.split(' ') {
+                let mut short = row.clone();
+                short.set(column(pair.split_once('=').unwrap().0), None);
+                assert!(read(&short).is_err(), "{kind} without {pair}");
+            }
+            for name in refused.split(' ') {
+                let mut wide = row.clone();
+                wide.set(column(name), Some(value(name).to_owned()));
+                let faults = read(&wide).err().unwrap_or_else(|| panic!("{kind} with {name}"));
+                assert!(faults.iter().any(|fault| fault.field == name), "{kind} with {name}: {faults:?}");
+            }
+            for name in ["time", "type"] {
+                let mut short = row.clone();
+                short.set(column(name), None);
+                assert!(read(&short).unwrap_err().iter().any(|fault| fault.field == name));
+            }
+        }
+    }
+
+    #[test]
+    fn a_sign_that_contradicts_the_type_is_refused_and_the_rule_is_named() {
+        for (kind, rest, amount) in [
+            ("buy", "symbol=X quantity=1", "5"),
+            ("sell", "symbol=X quantity=1", "-5"),
+            ("deposit", "", "-5"),
+            ("deposit", "", "0"),
+            ("withdrawal", "", "5"),
+            ("fee", "", "0"),
+            ("transfer_in", "", "-5"),
+            ("transfer_out", "", "5"),
+            ("convert", "symbol=EUR quantity=4 currency=USD", "5"),
+            ("return_of_capital", "symbol=X", "-5"),
+            ("cash_in_lieu", "symbol=X", "-5"),
+            ("exchange", "symbol=X quantity=1", "-5"),
+        ] {
+            let mut row =
+                fields(&[(Column::Time, "2024-01-02"), (Column::Type, kind), (Column::Amount, amount)]);
+            for (name, text) in rest.split(' ').filter_map(|pair| pair.split_once('=')) {
+                row.set(
+                    *Column::ALL.iter().find(|column| column.name() == name).unwrap(),
+                    Some(text.to_owned()),
+                );
+            }
+            let faults = read(&row).unwrap_err();
+            assert!(
+                faults.len() == 1 && faults[0].field == "amount" && faults[0].text.contains("must"),
+                "{kind}: {faults:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_sale_whose_fee_eats_its_proceeds_may_cost_cash() {
+        let row = |amount| {
+            fields(&[
+                (Column::Time, "2024-01-02"),
+                (Column::Type, "sell"),
+                (Column::Symbol, "X"),
+                (Column::Quantity, "1"),
+                (Column::Price, "0.01"),
+                (Column::Fee, "10"),
+                (Column::Amount, amount),
+            ])
+        };
+        assert!(read(&row("-9.99")).unwrap().warnings.is_empty());
+        assert!(read(&row("9.99")).is_ok_and(|recorded| recorded.warnings.len() == 1));
+    }
+
     #[test]
     fn a_terminal_is_not_steered_by_what_a_file_holds() {
         let faults = read(&fields(&[(Column::Time, "\u{1b}[2J"), (Column::Type, "deposit")])).unwrap_err();
