@@ -229,6 +229,20 @@ fn a_basis_that_is_not_known_stands_at_the_value_until_it_is_supplied() {
 }
 
 #[test]
+fn lots_acquired_on_one_day_are_relieved_in_the_order_in_which_they_came() {
+    let arrived = |when: &str, basis: &str| {
+        let mut event = transfer(when, "10", Some("500"), Some(basis));
+        event.acquired = Some(day("2019-05-06"));
+        event
+    };
+    let mut world = World::of([Event::from(buy("2024-03-04T15:00:00Z", "10", "50"))]);
+    world.record(arrived("2024-03-05", "100"));
+    world.record(arrived("2024-03-06", "200"));
+    let basis: Vec<_> = holding(&world).lots.iter().map(|lot| lot.basis).collect();
+    assert_eq!(basis, [d("100"), d("200"), d("500")], "older than the purchase, the first to come first");
+}
+
+#[test]
 fn a_transfer_with_no_value_leaves_the_contributions_absent() {
     let world = World::of([transfer("2024-03-04", "10", None, Some("1000"))]);
     let summary = world.summary("2024-03-04");

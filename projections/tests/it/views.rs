@@ -167,3 +167,22 @@ fn a_state_by_currency_keeps_other_currencies_apart() {
     assert_eq!(summary.cash[&Currency::USD], d("0"));
     assert!(summary.missing["net_contributions"].contains("EUR"));
 }
+
+#[test]
+fn a_day_on_either_side_of_a_checkpoint_is_that_day() {
+    // One entry a day, enough of them for the first checkpoint, which lies at 512.
+    let first = day("2020-01-01");
+    let mut world = World::new();
+    for at in 0..600 {
+        world.record(cash(&first.plus_days(at).to_string(), usd("1")));
+    }
+    for at in 508..516 {
+        let view = View { as_of: AsOf::Day(first.plus_days(at)), known: ALL };
+        let state = world.book.state_at(&view, world.imports());
+        assert_eq!(state.digest(), as_if(&world, &view).state().digest(), "{at}");
+        let noon = AsOf::Instant(first.plus_days(at).at_in(12, 0, daybook_schemas::Zone::NEW_YORK));
+        let view = View { as_of: noon, known: ALL };
+        let state = world.book.state_at(&view, world.imports());
+        assert_eq!(state.digest(), as_if(&world, &view).state().digest(), "{at}");
+    }
+}
