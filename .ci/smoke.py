@@ -85,6 +85,12 @@ class Service:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
 
+    def post(self, path, body):
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), headers, method="POST")
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
     def pages(self, path):
         items, cursor = [], None
         while True:
@@ -226,6 +232,20 @@ def knowledge(base, directory, portfolio):
     check("and is found by its time as well", figures(at) == figures(first), (at, first))
     earlier = statement(directory, "--portfolio", portfolio, "--as-of", "2013-05-31")
     check("before it happened nothing changed", quantity(earlier) == quantity(first), earlier)
+    recorded = [json.loads(line) for line in run(directory, "export", "jsonl", "--portfolio", portfolio).stdout.splitlines()]
+    trade = next(event for event in recorded if event["key"] and "late-1" in event["key"])
+    token = run(directory, "token", "issue", "--role", "administrator").stdout.strip()
+    service = Service(directory, token=token)
+    try:
+        service.post(f"/v1/events/{trade['sequence']}/reverse", {"reason": "typed into the wrong portfolio"})
+        now = service.get(f"/v1/portfolios/{portfolio}?as_of=2013-12-31")
+        check("a reversal leaves the state as if it had never happened", now["equity"] == first["equity"], (now, first))
+        then = service.get(f"/v1/portfolios/{portfolio}?as_of=2013-12-31&at_sequence={trade['sequence'] + 1}")
+        check("and what was known before the reversal stays known", then["equity"] == second["equity"], (then, second))
+    finally:
+        service.stop()
+    reversed_ = statement(directory, "--portfolio", portfolio, "--as-of", "2013-12-31")
+    check("the replay agrees on the reversal", figures(reversed_) == figures(first), (reversed_, first))
 
 
 def demo(base):
