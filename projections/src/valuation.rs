@@ -155,7 +155,7 @@ pub struct Summary {
     pub unaccounted_cash: Option<Decimal>,
     /// Whether nothing is unpriced, of unknown basis, unaccounted, missing or without history.
     pub complete: bool,
-    /// Positions without any price.
+    /// Positions without a price that can be used.
     pub unpriced: Vec<Named>,
     /// Positions whose price is older than five days; they are valued all the same.
     pub stale: Vec<Named>,

@@ -134,7 +134,7 @@ pub struct Bar {
 /// An index into a list of names.
 type Index = u32;
 
-/// One observation as it is kept. `day` is `i32::MIN` where there is none, `import` is 0 for none.
+/// One observation as it is kept. `day` is the lowest number for a tick and the one above it for a bar within a day, `import` is 0 for none.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 struct Seen {
     at: i64,
@@ -151,9 +151,24 @@ struct Seen {
     currency: Index,
 }
 
+/// In place of a day: a tick, and a bar within a day.
 const NO_DAY: i32 = i32::MIN;
+const WITHIN_DAY: i32 = i32::MIN + 1;
 
 impl Seen {
+    /// Whether it states a whole day.
+    fn is_daily(&self) -> bool {
+        self.day > WITHIN_DAY
+    }
+
+    fn kind(&self) -> ObservationKind {
+        match self.day {
+            NO_DAY => ObservationKind::Tick,
+            WITHIN_DAY => ObservationKind::Bar,
+            _ => ObservationKind::DailyBar,
+        }
+    }
+
     fn place(&self) -> (i64, u64, u32, u64) {
         (self.at, self.stated_first, self.revision, self.sequence)
     }
@@ -232,7 +247,7 @@ impl Prices {
     pub(super) fn apply(&mut self, meta: &Meta, stream_name: &str, event: &Event) {
         match event {
             Event::BarClosed(bar) => {
-                let day = bar.day.map_or(NO_DAY, Day::number);
+                let day = bar.day.map_or(WITHIN_DAY, Day::number);
                 let seen = self.seen(
                     meta,
                     stream_name,
@@ -325,7 +340,7 @@ impl Prices {
         };
         track.last_sequence = seen.sequence;
         self.last_sequence = seen.sequence;
-        let list = if seen.day == NO_DAY { &mut track.recent } else { &mut track.daily };
+        let list = if seen.is_daily() { &mut track.daily } else { &mut track.recent };
         if seen.revision > 0 {
             let from = list.partition_point(|known| known.at < seen.at.saturating_sub(NEAR_NANOS));
             let first = list[from..]
@@ -373,14 +388,14 @@ impl Prices {
         span.from.is_some_and(|from| from <= known) && span.until.is_none_or(|until| until > known)
     }
 
-    fn observation(&self, seen: &Seen, kind: ObservationKind) -> Observation {
+    fn observation(&self, seen: &Seen) -> Observation {
         Observation {
             price: seen.price,
             currency: self.currencies[seen.currency as usize],
             occurred_at: Timestamp::from_nanos(seen.at),
             sequence: seen.sequence,
             feed: self.feeds[seen.feed as usize].clone(),
-            kind,
+            kind: seen.kind(),
         }
     }
 
@@ -395,7 +410,9 @@ impl Prices {
 
     fn is_superseded(&self, list: &[Seen], index: usize, known: u64) -> bool {
         let seen = &list[index];
-        let near = |other: &&Seen| other.at.saturating_sub(seen.at).saturating_abs() <= NEAR_NANOS;
+        // Statements within a day are the same only at the same instant: ticks are many, so look no further.
+        let reach = if seen.is_daily() { NEAR_NANOS } else { 0 };
+        let near = |other: &&Seen| other.at.saturating_sub(seen.at).saturating_abs() <= reach;
         let supersedes = |other: &Seen| {
             is_same_statement(other, seen)
                 && (other.revision, other.sequence) > (seen.revision, seen.sequence)
@@ -417,9 +434,9 @@ impl Prices {
         let instant = at.nanos();
         let daily = self.latest_in(&track.daily, instant, known);
         let recent = self.latest_in(&track.recent, instant, known);
-        let mut best = daily.map(|seen| Found::Resident(seen, ObservationKind::DailyBar));
+        let mut best = daily.map(Found::Resident);
         if let Some(seen) = recent {
-            best = Some(later(best, Found::Resident(seen, ObservationKind::Tick)));
+            best = Some(later(best, Found::Resident(seen)));
         }
         // Thinned quarters from the latest on, as long as they could hold something later than what was found.
         let end = track.thinned.partition_point(|thinned| quarter(thinned.seen.at) <= quarter(instant));
@@ -429,7 +446,7 @@ impl Prices {
                 break;
             }
             if kept.at <= instant && self.counts(kept.import, kept.sequence, known) {
-                best = Some(later(best, Found::Resident(kept, ObservationKind::Tick)));
+                best = Some(later(best, Found::Resident(kept)));
             } else if thinned.dropped > 0
                 && thinned.sequence_min <= known
                 && best.as_ref().is_none_or(|best| best.at() < kept.at.min(instant))
@@ -463,7 +480,7 @@ impl Prices {
         let Some(track) = self.tracks.get(&instrument) else { return Ok(None) };
         let found = self.latest_of(track, at, known, |feed| stream::market(feed, instrument), read)?;
         Ok(found.map(|found| match found {
-            Found::Resident(seen, kind) => self.observation(seen, kind),
+            Found::Resident(seen) => self.observation(seen),
             Found::Read(observation) => observation,
         }))
     }
@@ -513,7 +530,7 @@ impl Prices {
                 .latest_of(self.pairs.get(&(a, b))?, at, known, name, &mut |needed| Err(needed.clone()))
                 .ok()?;
             found.and_then(|found| match found {
-                Found::Resident(seen, _) => Some(seen),
+                Found::Resident(seen) => Some(seen),
                 Found::Read(_) => None,
             })
         };
@@ -627,7 +644,7 @@ impl PriceSource for Prices {
 
 /// What was found for a question: among what is resident, or in the log.
 enum Found<'a> {
-    Resident(&'a Seen, ObservationKind),
+    Resident(&'a Seen),
     Read(Observation),
 }
 
@@ -638,7 +655,7 @@ impl Found<'_> {
 
     fn place(&self) -> (i64, u64, u32, u64) {
         match self {
-            Self::Resident(seen, _) => seen.place(),
+            Self::Resident(seen) => seen.place(),
             Self::Read(observation) => {
                 (observation.occurred_at.nanos(), observation.sequence, 0, observation.sequence)
             }
@@ -665,10 +682,7 @@ fn quarter(nanos: i64) -> i64 {
 
 /// Whether two observations state the same bar of the same feed, or the same rate.
 fn is_same_statement(a: &Seen, b: &Seen) -> bool {
-    a.feed == b.feed
-        && a.day == b.day
-        && (a.day != NO_DAY || a.at == b.at)
-        && (a.revision > 0 || b.revision > 0)
+    a.feed == b.feed && a.day == b.day && (a.is_daily() || a.at == b.at) && (a.revision > 0 || b.revision > 0)
 }
 
 fn index_of<T>(list: &mut Vec<T>, is: impl Fn(&T) -> bool, make: impl FnOnce() -> T) -> Index {

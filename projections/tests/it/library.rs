@@ -270,6 +270,24 @@ fn ticks_are_thinned_to_the_last_of_a_quarter_hour_and_a_question_inside_one_goe
 }
 
 #[test]
+fn an_observation_says_whether_it_is_a_daily_bar_a_bar_or_a_tick() {
+    let mut world = World::new();
+    world.record(close(1, "2024-03-04", "10", 0));
+    let within =
+        BarClosed { day: None, closes: at("2024-03-05T15:00:00Z"), ..close(1, "2024-03-05", "11", 0) };
+    world.record(within.clone());
+    world.record(BarClosed { revision: 1, close: daybook_schemas::Price::new(d("11.5")), ..within });
+    world.tick("2024-03-05T16:00:00Z", "12");
+    let kind = |when: &str| {
+        let found = world.library.prices.latest(instrument(1), at(when), u64::MAX).unwrap().unwrap();
+        (found.kind, found.price)
+    };
+    assert_eq!(kind("2024-03-05T14:59:59Z"), (ObservationKind::DailyBar, d("10")));
+    assert_eq!(kind("2024-03-05T15:00:00Z"), (ObservationKind::Bar, d("11.5")));
+    assert_eq!(kind("2024-03-05T16:00:00Z"), (ObservationKind::Tick, d("12")));
+}
+
+#[test]
 fn a_bid_is_no_value() {
     let mut world = World::new();
     let mut bid = tick(1, "10");
