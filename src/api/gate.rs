@@ -10,7 +10,7 @@ use super::problem::{self, Kind, Problem};
 use super::service::Service;
 use daybook_schemas::{CorrelationId, PortfolioId};
 use poem::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue,
 };
 use poem::http::{Method, StatusCode, Uri};
 use poem::{Body, Endpoint, IntoResponse, Request, Response};
@@ -72,6 +72,7 @@ impl<E: Endpoint<Output = Response>> Gate<E> {
         check_query(request.uri().query().unwrap_or_default(), operation)?;
         if operation.writes() {
             check_key(&request)?;
+            check_encoding(&request)?;
         }
         let limit = if operation.uploads {
             self.service.config.upload_bytes_max
@@ -228,6 +229,16 @@ fn check_key(request: &Request) -> Result<(), Problem> {
             "Idempotency-Key",
             format!("send one key of 1 to {NAME_BYTES_MAX} visible ASCII characters"),
         )),
+    }
+}
+
+/// Refuses a body that is compressed: its size would not be known before it is unpacked.
+fn check_encoding(request: &Request) -> Result<(), Problem> {
+    match request.headers().get(CONTENT_ENCODING) {
+        Some(encoding) if encoding.as_bytes() != b"identity" => {
+            Err(Problem::new(Kind::UnsupportedMediaType, "send the body as it is, without Content-Encoding"))
+        }
+        _ => Ok(()),
     }
 }
 

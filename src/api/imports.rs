@@ -331,7 +331,11 @@ impl Errand {
         upload: Upload<T>,
     ) -> Result<Made<ImportAnswer>, Problem> {
         let dry_run = upload.flag("dry_run")?;
-        let key = attempt.commit_key(&caller, &upload.canonical());
+        let attempt = attempt.clone();
+        // Half a gigabyte is not hashed on a thread that answers others.
+        let (key, caller, upload) = service
+            .blocking(move |_| Ok((attempt.commit_key(&caller, &upload.canonical()), caller, upload)))
+            .await?;
         self.import(service, caller, key, upload.file_name, upload.bytes, dry_run).await
     }
 
@@ -362,7 +366,14 @@ impl Errand {
                     prices: self.prices,
                     dry_run,
                 };
-                let report = journal.import(&caller.author(), &request, key, &|_, _| {})?;
+                let report = journal.import(&caller.author(), &request, key.clone(), &|_, _| {})?;
+                // Of two attempts at once, the one that came second finds all rows known.
+                if report.events.is_empty()
+                    && let Some(commit) = attempt::earlier(journal, key.as_ref())?
+                    && let Some(answer) = answered_before(journal, &commit)?
+                {
+                    return Ok(made(&answer).replayed(true));
+                }
                 Ok(made(&answer(report, dry_run)))
             })
             .await

@@ -34,6 +34,7 @@ use gate::Gate;
 use operations::Operations;
 use poem::endpoint::make_sync;
 use poem::middleware::{CatchPanic, PanicHandler};
+use poem::web::Html;
 use poem::{Endpoint, EndpointExt, IntoResponse, Response, Route, get};
 use poem_openapi::registry::{MetaApi, Registry};
 use poem_openapi::{LicenseObject, OpenApi, OpenApiService};
@@ -103,14 +104,23 @@ impl OpenApi for Described {
     }
 }
 
-/// The OpenAPI document, with its members in a fixed order.
-pub(crate) fn specification() -> String {
-    let document = OpenApiService::new(Described, "Daybook", env!("CARGO_PKG_VERSION"))
+fn described() -> OpenApiService<Described, ()> {
+    OpenApiService::new(Described, "Daybook", env!("CARGO_PKG_VERSION"))
         .description(DESCRIPTION)
         .license(LicenseObject::new("GPL-3.0-or-later"))
         .server("/v1")
-        .spec();
-    let mut document: Value = serde_json::from_str(&document).unwrap_or_default();
+}
+
+/// The page that shows the OpenAPI document; it needs nothing from elsewhere.
+fn documentation(specification: &str) -> String {
+    let service = described();
+    // What poem writes is put in the form in which it is served and committed.
+    service.swagger_ui_html().replace(&service.spec(), specification)
+}
+
+/// The OpenAPI document, with its members in a fixed order.
+pub(crate) fn specification() -> String {
+    let mut document: Value = serde_json::from_str(&described().spec()).unwrap_or_default();
     name_tile_parameter(&mut document);
     let mut text = serde_json::to_string_pretty(&sorted(document)).unwrap_or_default();
     text.push('\n');
@@ -157,10 +167,7 @@ fn routes_within(journal: Arc<Journal>, config: Config) -> impl Endpoint<Output 
     let specification = specification();
     let operations = Arc::new(Operations::of(&serde_json::from_str(&specification).unwrap_or_default()));
     let api = OpenApiService::new(resources(&service), "Daybook", env!("CARGO_PKG_VERSION"));
-    let docs = OpenApiService::new(Described, "Daybook", env!("CARGO_PKG_VERSION"))
-        .description(DESCRIPTION)
-        .server("/v1")
-        .swagger_ui();
+    let docs = documentation(&specification);
     let document = make_sync(move |_| {
         Response::builder()
             .content_type("application/json")
@@ -169,7 +176,8 @@ fn routes_within(journal: Arc<Journal>, config: Config) -> impl Endpoint<Output 
     });
     let routes = Route::new()
         .nest("/v1", api)
-        .nest("/docs", docs)
+        .at("/docs", get(make_sync(move |_| Html(docs.clone()))))
+        .at("/problems/:kind", get(problem::Meanings))
         .at("/openapi.json", get(document))
         .at("/health/live", get(health::Live))
         .at("/health/ready", get(health::Ready(service.clone())))

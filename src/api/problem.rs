@@ -4,7 +4,7 @@ use crate::journal::{Invalid, JournalError};
 use daybook_ledger::AppendError;
 use poem::http::StatusCode;
 use poem::http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
-use poem::{IntoResponse, Response};
+use poem::{Endpoint, IntoResponse, Request, Response};
 use poem_openapi::ApiResponse;
 use poem_openapi::registry::{
     MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry,
@@ -19,11 +19,11 @@ pub(super) const MEDIA_TYPE: &str = "application/problem+json";
 const ERRORS_MAX: usize = 100;
 
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $kind:ident = $status:ident, $slug:literal, $title:literal;)*) => {
+    ($($(#[doc = $doc:literal])+ $kind:ident = $status:ident, $slug:literal, $title:literal;)*) => {
         /// What kind of problem it is.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         pub(super) enum Kind {
-            $($(#[$doc])* $kind,)*
+            $($(#[doc = $doc])+ $kind,)*
         }
 
         impl Kind {
@@ -34,6 +34,13 @@ macro_rules! kinds {
             pub(super) const fn slug(self) -> &'static str {
                 match self {
                     $(Self::$kind => $slug,)*
+                }
+            }
+
+            /// What it means.
+            pub(super) const fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$kind => concat!($($doc),+),)*
                 }
             }
 
@@ -421,6 +428,27 @@ impl Problem {
                 ),
             )
         }
+    }
+}
+
+/// What a kind of problem means, at the address that is its type.
+pub(super) struct Meanings;
+
+impl Endpoint for Meanings {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        let slug = request.raw_path_param("kind").unwrap_or_default();
+        let kind = Kind::ALL.iter().find(|kind| kind.slug() == slug);
+        let kind =
+            kind.ok_or_else(|| Problem::new(Kind::NotFound, "there is no such kind of problem: see /docs"))?;
+        let meaning = json!({
+            "type": format!("/problems/{}", kind.slug()),
+            "title": kind.title(),
+            "status": kind.status().as_u16(),
+            "meaning": kind.meaning().trim(),
+        });
+        Ok(Response::builder().content_type("application/json").body(meaning.to_string()))
     }
 }
 

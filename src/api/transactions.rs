@@ -13,7 +13,6 @@ use super::service::Service;
 use super::tags::Tag;
 use crate::importers::TransactionFields;
 use crate::importers::columns::Column;
-use crate::journal::{Journal, JournalError, decode};
 use daybook_ledger::Appended;
 use daybook_projections::EntryRow;
 use poem_openapi::OpenApi;
@@ -219,23 +218,16 @@ impl Transactions {
         let (id, fields) = (id.0.0, input.value.0);
         self.0
             .blocking(move |journal| {
-                let earlier = attempt::earlier(journal, key.as_ref())?;
-                let transacted = journal.transact(&caller.author(), id, &fields, key.clone());
-                // Two attempts at once may both have found nothing earlier: what stands in the ledger decides.
-                let earlier = match &transacted {
-                    Ok(transacted) if !transacted.already => None,
-                    _ => earlier
-                        .map_or_else(|| attempt::earlier(journal, key.as_ref()), |found| Ok(Some(found)))?,
-                };
-                if let Some(commit) = earlier {
-                    let body = RecordedTransaction {
-                        sequence: Sequence(entry_of(journal, &commit)?),
-                        already: false,
-                        warnings: transacted.map(|transacted| transacted.warnings).unwrap_or_default(),
-                    };
-                    return Ok(made(&body).replayed(true));
+                if let Some(commit) = attempt::earlier(journal, key.as_ref())? {
+                    return Ok(made(&before(&commit)).replayed(true));
                 }
-                let transacted = transacted?;
+                let transacted = journal.transact(&caller.author(), id, &fields, key.clone())?;
+                // Of two attempts at once, the one that came second finds what the first recorded.
+                if transacted.already
+                    && let Some(commit) = attempt::earlier(journal, key.as_ref())?
+                {
+                    return Ok(made(&before(&commit)).replayed(true));
+                }
                 let body = RecordedTransaction {
                     sequence: Sequence(transacted.sequence),
                     already: transacted.already,
@@ -247,16 +239,13 @@ impl Transactions {
     }
 }
 
-fn made(body: &RecordedTransaction) -> Made<RecordedTransaction> {
-    Made::new(body).at(&format!("/events/{}", body.sequence.0))
+/// What the first attempt was answered. What it was warned of is not in the ledger.
+fn before(commit: &Appended) -> RecordedTransaction {
+    // The instrument and the account that a transaction needs come before its own event.
+    let sequence = Sequence(commit.sequences.last().copied().unwrap_or(commit.head));
+    RecordedTransaction { sequence, already: false, warnings: Vec::new() }
 }
 
-/// The transaction's own event among those of a commit, which may hold an instrument or an account before it.
-fn entry_of(journal: &Journal, commit: &Appended) -> Result<u64, JournalError> {
-    for sequence in &commit.sequences {
-        if decode(&journal.event(*sequence)?.view())?.entry().is_some() {
-            return Ok(*sequence);
-        }
-    }
-    Ok(commit.sequences.last().copied().unwrap_or(commit.head))
+fn made(body: &RecordedTransaction) -> Made<RecordedTransaction> {
+    Made::new(body).at(&format!("/events/{}", body.sequence.0))
 }

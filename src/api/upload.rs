@@ -14,7 +14,7 @@ const TEXT_BYTES_MAX: usize = 1_000;
 pub(super) type Part = (&'static str, &'static str);
 
 /// Which texts may come beside the file.
-pub(super) trait Texts: Send {
+pub(super) trait Texts: Send + 'static {
     /// The name of the schema.
     const NAME: &'static str;
     /// The texts.

@@ -85,6 +85,7 @@ async fn what_is_wrong_with_a_request_is_told_by_kind_and_place() {
         (&[json_kind], "null", 400, "malformed-json"),
         (&[json_kind], "{\"time\":\"x\",\"time\":\"y\"}", 400, "malformed-json"),
         (&[], "{}", 415, "unsupported-media-type"),
+        (&[json_kind, ("content-encoding", "gzip")], "{}", 415, "unsupported-media-type"),
         (&[("content-type", "text/csv")], "{}", 415, "unsupported-media-type"),
         (&[json_kind, ("idempotency-key", "")], "{}", 400, "invalid-parameter"),
         (&[json_kind, ("idempotency-key", "two words")], "{}", 400, "invalid-parameter"),
@@ -221,7 +222,7 @@ async fn a_panic_is_a_problem_and_the_next_request_is_answered() {
 #[tokio::test]
 async fn health_and_documentation_need_no_token() {
     let daybook = Daybook::new();
-    for path in ["/health/live", "/health/ready", "/openapi.json", "/docs"] {
+    for path in ["/health/live", "/health/ready", "/openapi.json", "/docs", "/problems/cursor-gone"] {
         daybook.send(None, Method::GET, path, &[], ()).await.has(200);
     }
     let ready = daybook.send(None, Method::GET, "/health/ready", &[], ()).await.json();
@@ -229,4 +230,17 @@ async fn health_and_documentation_need_no_token() {
     let page = daybook.send(None, Method::GET, "/docs", &[], ()).await;
     let text = String::from_utf8(page.bytes).unwrap();
     assert!(text.contains("SwaggerUIBundle") && text.contains("/portfolios/{id}/positions"));
+    assert!(text.contains("/tile/entries/{tile}") && !text.contains("/tile/entries/*"));
+    let unknown = daybook.send(None, Method::GET, "/problems/cursor-lost", &[], ()).await;
+    unknown.is(404, "not-found");
+}
+
+#[tokio::test]
+async fn the_type_of_a_problem_is_an_address_that_says_what_it_means() {
+    let daybook = Daybook::new();
+    let problem = daybook.get("/v1/nothing").await.is(404, "no-such-route");
+    let meaning =
+        daybook.send(None, Method::GET, problem["type"].as_str().unwrap(), &[], ()).await.has(200).json();
+    assert_eq!((&meaning["type"], &meaning["title"]), (&problem["type"], &problem["title"]));
+    assert!(meaning["meaning"].as_str().is_some_and(|text| !text.is_empty()), "{meaning}");
 }
