@@ -589,6 +589,11 @@ impl Prices {
             .max_by_key(|(revision, _)| *revision)
     }
 
+    /// The feeds that stated a price or a rate, in the order in which they first did.
+    pub fn feeds(&self) -> impl Iterator<Item = &str> {
+        self.feeds.iter().map(|feed| &**feed)
+    }
+
     /// The sequence of the last event about any price, or about an import that brought prices; 0 for none.
     #[must_use]
     pub fn last_sequence(&self) -> u64 {
