@@ -9,24 +9,27 @@ use super::page::{Limit, List, Page, Pin};
 use super::problem::{Fault, Kind, Problem};
 use super::record::record;
 use super::scalar::{CurrencyCode, Date, Exact, Instrument, Sequence, Time};
-use super::seen;
 use super::service::Service;
 use super::tags::Tag;
 use super::upload::{Part, Texts, Upload};
 use crate::importers::{Adjustment, Format, PriceOptions};
-use crate::journal::decode;
-use daybook_ledger::Record;
-use daybook_projections::library::Bar;
+use crate::journal::{Journal, JournalError, decode};
+use daybook_ledger::{Direction, RecordView};
 use daybook_projections::{Library, Resolution};
-use daybook_schemas::InstrumentId;
 use daybook_schemas::events::{Event, IdentifierScheme};
+use daybook_schemas::{Currency, Day, ImportId, InstrumentId, Price, Timestamp, Zone, stream};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
+use rust_decimal::Decimal;
+use std::collections::HashMap;
+use std::ops::ControlFlow;
 
 record! {
-    /// A price: a bar, or one that was seen at an instant.
+    /// A price: a bar, a rate of exchange, or one that was seen at an instant.
     PriceItem {
-        /// The trading day of a daily bar
+        /// `bar`, `rate`, or what kind of price was seen: `trade`, `bid`, `ask`, `mid`…
+        kind: String,
+        /// The day of a daily bar or rate
         date: Option<Date>,
         /// When the price was seen, or the bar closed
         time: Time,
@@ -36,7 +39,7 @@ record! {
         high: Option<Exact>,
         /// Lowest price
         low: Option<Exact>,
-        /// Last price
+        /// Last price; of a rate, units of `currency` for one unit of the other
         close: Exact,
         /// Units traded
         volume: Option<Exact>,
@@ -44,10 +47,10 @@ record! {
         currency: CurrencyCode,
         /// Who stated it
         feed: String,
-        /// 0 for the first statement of a bar by its feed, then one more for each restatement
+        /// 0 for the first statement by its feed, then one more for each restatement
         revision: u32,
-        /// The instrument
-        instrument: Instrument,
+        /// The instrument; absent for a rate
+        instrument: Option<Instrument>,
         /// The event
         sequence: Sequence,
     }
@@ -155,9 +158,9 @@ pub(super) struct Prices(pub(super) Service);
 
 #[OpenApi(tag = "Tag::Prices")]
 impl Prices {
-    /// List the prices of an instrument
+    /// List the prices of an instrument, or the rates of a pair of currencies
     ///
-    /// By the instant at which they occurred. A bar that was stated again is listed as it was stated last.
+    /// By the instant at which they occurred. A bar that was stated again is listed as its feed stated it last.
     #[oai(path = "/prices/:symbol", method = "get", operation_id = "listPrices")]
     #[expect(
         clippy::too_many_arguments,
@@ -167,7 +170,7 @@ impl Prices {
         &self,
         _caller: Caller,
         question: Question,
-        /// The instrument's symbol, or its id
+        /// The instrument's symbol or id, or a pair of currencies such as `EURUSD`
         symbol: Path<String>,
         /// The first day
         from: Query<Option<Date>>,
@@ -182,25 +185,23 @@ impl Prices {
         let (from, to) = (from.0.map(|date| date.0), to.0.map(|date| date.0));
         self.0
             .blocking(move |journal| {
-                let (pin, tag, instrument, bars) = {
+                let (pin, tag, quoted, streams) = {
                     let library = journal.library()?;
-                    let instrument = resolve(&library, &symbol.0)?;
+                    let quoted = resolve(&library, &symbol.0)?;
                     let pin = page.pinned(library.applied(), Pin::known(library.applied()))?;
                     let tag =
                         question.tag(&[library.prices.last_sequence(), library.instruments.changed_at()]);
-                    (pin, tag, instrument, library.prices.bars(instrument, from, to, pin.known))
+                    let streams: Vec<String> =
+                        library.prices.feeds().map(|feed| quoted.stream(feed)).collect();
+                    (pin, tag, quoted, streams)
                 };
                 Found::new(tag, || {
-                    let rows = page.cut(pin, bars, |bar| bar.sequence.to_string(), Ok)?;
-                    let records =
-                        seen::records(journal, rows.items.iter().map(|bar| bar.sequence).collect())?;
-                    let items =
-                        rows.items.iter().map(|bar| item(instrument, bar, records.get(&bar.sequence)));
-                    Ok(List {
-                        items: items.collect::<Result<_, _>>()?,
-                        next: rows.next,
-                        sequence: rows.sequence,
-                    })
+                    let mut prices = stated(journal, quoted, &streams, pin.known)?;
+                    prices.retain(|price| {
+                        let day = price.day();
+                        from.is_none_or(|from| from <= day) && to.is_none_or(|to| day <= to)
+                    });
+                    page.cut(pin, prices, |price| price.sequence.0.to_string(), Ok)
                 })
             })
             .await
@@ -295,49 +296,158 @@ fn in_items(fault: &mut Fault) {
     }
 }
 
-/// The instrument of a symbol or an id.
-fn resolve(library: &Library, text: &str) -> Result<InstrumentId, Problem> {
+/// What has prices: an instrument, or a pair of currencies.
+#[derive(Clone, Copy)]
+enum Quoted {
+    Instrument(InstrumentId),
+    Pair(Currency, Currency),
+}
+
+impl Quoted {
+    fn stream(self, feed: &str) -> String {
+        match self {
+            Self::Instrument(id) => stream::market(feed, id),
+            Self::Pair(base, quote) => stream::pair(feed, base, quote),
+        }
+    }
+}
+
+/// What a symbol, an id or a pair of currencies means.
+fn resolve(library: &Library, text: &str) -> Result<Quoted, Problem> {
     if let Ok(id) = text.parse::<InstrumentId>()
         && library.instruments.get(id).is_some()
     {
-        return Ok(library.instruments.canonical(id));
+        return Ok(Quoted::Instrument(library.instruments.canonical(id)));
     }
     match library.instruments.resolve(&IdentifierScheme::Symbol, text, None, None, None) {
-        Resolution::One(id) => Ok(id),
+        Resolution::One(id) => Ok(Quoted::Instrument(id)),
         Resolution::Ambiguous(ids) => {
             let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
             let detail =
                 format!("several instruments have this symbol: ask by id for one of {}", ids.join(", "));
             Err(Problem::faulty(Kind::InvalidParameter, vec![Fault::new("symbol", detail)]))
         }
-        Resolution::Unknown => {
+        Resolution::Unknown => pair(text).ok_or_else(|| {
             let shown: String = text.chars().take(100).collect();
-            Err(Problem::not_found("instrument with the symbol", shown))
-        }
+            Problem::not_found("instrument with the symbol", shown)
+        }),
     }
 }
 
-fn item(instrument: InstrumentId, bar: &Bar, record: Option<&Record>) -> Result<PriceItem, Problem> {
-    let event = record.map(|record| decode(&record.view())).transpose()?;
-    let detail = match event {
-        Some(Event::BarClosed(bar)) => Some(bar),
-        _ => None,
+fn pair(text: &str) -> Option<Quoted> {
+    let letters = text.replace('/', "");
+    let (base, quote) = letters.split_at_checked(3)?;
+    Some(Quoted::Pair(Currency::parse(base).ok()?, Currency::parse(quote).ok()?))
+}
+
+impl PriceItem {
+    /// The day on which it is listed.
+    fn day(&self) -> Day {
+        self.date.map_or_else(|| self.time.0.day_in(Zone::UTC), |date| date.0)
+    }
+
+    /// What a feed states once, and perhaps again: its bar or its rate of a day, or of an instant.
+    fn statement(&self) -> Option<(String, Option<Day>, Timestamp)> {
+        let day = self.date.map(|date| date.0);
+        let instant = if day.is_some() { Timestamp::default() } else { self.time.0 };
+        matches!(self.kind.as_str(), "bar" | "rate").then(|| (self.feed.clone(), day, instant))
+    }
+}
+
+/// The prices that the feeds stated last, of what counts up to `known`, by the instant at which they occurred.
+///
+/// They are read from the log: what is resident has neither highs nor lows, and not every tick.
+fn stated(
+    journal: &Journal,
+    quoted: Quoted,
+    streams: &[String],
+    known: u64,
+) -> Result<Vec<PriceItem>, Problem> {
+    // A copy, so that reading a long stream holds up nobody who writes.
+    let imports = journal.library()?.imports.clone();
+    let mut prices = Vec::new();
+    for name in streams {
+        let feed =
+            name.strip_prefix("market-").and_then(|rest| rest.rsplit_once('-')).map_or("", |(feed, _)| feed);
+        let mut unreadable = None;
+        let mut read = |record: &RecordView<'_>| {
+            if record.sequence > known {
+                return ControlFlow::Break(());
+            }
+            if imports.counts(record.import.copied().map(ImportId::from_bytes), known) {
+                match decode(record) {
+                    Ok(event) => prices.extend(item(quoted, feed, record, &event)),
+                    Err(error) => {
+                        unreadable = Some(error);
+                        return ControlFlow::Break(());
+                    }
+                }
+            }
+            ControlFlow::Continue(())
+        };
+        let scanned = journal.ledger().scan_stream(name, 1, usize::MAX, Direction::Forward, &mut read);
+        scanned.map_err(JournalError::from)?;
+        if let Some(error) = unreadable {
+            return Err(error.into());
+        }
+    }
+    // Of several statements of one bar by one feed, the last one stands where it was stated.
+    let mut last: HashMap<(String, Option<Day>, Timestamp), (u32, u64)> = HashMap::new();
+    for price in &prices {
+        if let Some(statement) = price.statement() {
+            let stated = (price.revision, price.sequence.0);
+            let known = last.entry(statement).or_insert(stated);
+            *known = stated.max(*known);
+        }
+    }
+    prices.retain(|price| {
+        let stated = (price.revision, price.sequence.0);
+        price.statement().is_none_or(|statement| last.get(&statement) == Some(&stated))
+    });
+    prices.sort_by_key(|price| (price.time.0, price.sequence.0));
+    Ok(prices)
+}
+
+fn item(quoted: Quoted, feed: &str, record: &RecordView<'_>, event: &Event) -> Option<PriceItem> {
+    let price = |price: Option<Price>| price.map(|price| Exact(price.get()));
+    let bare = |kind: String, close: Decimal, currency: Currency| PriceItem {
+        kind,
+        date: None,
+        time: Timestamp::from_nanos(record.occurred_at).into(),
+        open: None,
+        high: None,
+        low: None,
+        close: close.into(),
+        volume: None,
+        currency: currency.into(),
+        feed: feed.to_owned(),
+        revision: 0,
+        instrument: match quoted {
+            Quoted::Instrument(id) => Some(id.into()),
+            Quoted::Pair(..) => None,
+        },
+        sequence: Sequence(record.sequence),
     };
-    let price = |price: fn(&daybook_schemas::events::BarClosed) -> Option<daybook_schemas::Price>| {
-        detail.as_ref().and_then(price).map(|price| Exact(price.get()))
-    };
-    Ok(PriceItem {
-        date: Some(bar.day.into()),
-        time: bar.occurred_at.into(),
-        open: price(|bar| bar.open),
-        high: price(|bar| bar.high),
-        low: price(|bar| bar.low),
-        close: bar.close.into(),
-        volume: detail.as_ref().and_then(|bar| bar.volume).map(|volume| Exact(volume.get())),
-        currency: bar.currency.into(),
-        feed: bar.feed.to_string(),
-        revision: bar.revision,
-        instrument: instrument.into(),
-        sequence: Sequence(bar.sequence),
+    Some(match event {
+        Event::BarClosed(bar) => PriceItem {
+            date: bar.day.map(Date),
+            time: bar.closes.into(),
+            open: price(bar.open),
+            high: price(bar.high),
+            low: price(bar.low),
+            volume: bar.volume.map(|volume| Exact(volume.get())),
+            revision: bar.revision,
+            ..bare("bar".to_owned(), bar.close.get(), bar.currency)
+        },
+        Event::PriceTick(tick) => PriceItem {
+            volume: tick.size.map(|size| Exact(size.get())),
+            ..bare(tick.kind.to_string(), tick.price.get(), tick.currency)
+        },
+        Event::FxRateObserved(rate) => PriceItem {
+            date: rate.day.map(Date),
+            revision: rate.revision,
+            ..bare("rate".to_owned(), rate.rate.get(), rate.quote)
+        },
+        _ => return None,
     })
 }

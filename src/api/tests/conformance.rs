@@ -249,6 +249,40 @@ async fn an_instrument_with_a_slash_in_its_symbol_is_found_by_it() {
 }
 
 #[tokio::test]
+async fn prices_are_listed_as_their_feed_stated_them_last_ticks_and_rates_among_them() {
+    let daybook = Daybook::new();
+    let post = async |item: Value| {
+        daybook.post("/v1/prices", &json!({ "items": [item] })).await.has(201).json()["import"].clone()
+    };
+    post(json!({ "symbol": "ACME", "date": "2024-01-05", "open": "9", "high": "11", "low": "8", "close": "10", "volume": "70" })).await;
+    let restated = post(json!({ "symbol": "ACME", "date": "2024-01-05", "close": "10.5" })).await;
+    post(json!({ "symbol": "ACME", "time": "2024-01-05T15:30:00Z", "close": "10.25" })).await;
+    post(json!({ "symbol": "ACME", "date": "2024-01-04", "close": "9.5" })).await;
+    post(json!({ "symbol": "EURUSD", "date": "2024-01-05", "close": "1.0935" })).await;
+    let closes = async |path: &str| -> Vec<String> {
+        let prices = daybook.get(path).await.has(200).json();
+        prices["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item["close"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(closes("/v1/prices/ACME").await, ["9.5", "10.25", "10.5"]);
+    assert_eq!(closes("/v1/prices/ACME?from=2024-01-05").await, ["10.25", "10.5"]);
+    assert_eq!(closes("/v1/prices/ACME?to=2024-01-04").await, ["9.5"]);
+    assert_eq!(closes("/v1/prices/EURUSD").await, ["1.0935"]);
+    assert_eq!(closes("/v1/prices/EUR%2FUSD").await, ["1.0935"]);
+    let rate = daybook.get("/v1/prices/EURUSD").await.json();
+    assert_eq!((&rate["items"][0]["kind"], &rate["items"][0]["currency"]), (&json!("rate"), &json!("USD")));
+    // Taking the restatement back brings back what was stated before, highs and lows with it.
+    let revert = format!("/v1/imports/{}/revert", restated.as_str().unwrap());
+    daybook.post(&revert, &json!({})).await.has(201);
+    let first = daybook.get("/v1/prices/ACME?from=2024-01-05").await.json();
+    assert_eq!((&first["items"][1]["close"], &first["items"][1]["high"]), (&json!("10"), &json!("11")));
+}
+
+#[tokio::test]
 async fn a_record_that_was_kept_aside_is_listed_until_somebody_deals_with_it() {
     let (daybook, mine, _) = furnished().await;
     let open = daybook.get(&format!("/v1/quarantine?portfolio={mine}")).await.has(200).json();
