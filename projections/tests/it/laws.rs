@@ -285,6 +285,31 @@ proptest! {
     }
 
     #[test]
+    fn order_matters_only_within_one_instrument_of_one_account(trades in prop::collection::vec(a_trade(), 2..20), keys in prop::collection::vec(any::<u64>(), 20)) {
+        // All on one day at its close, so that nothing but the order of recording tells them apart.
+        let at_close = |event: Event, at: usize| match event {
+            Event::TradeExecuted(mut event) => {
+                event.entry.when = When::On { day: day("2024-03-04"), phase: Phase::Close, rank: 0 };
+                event.entry.trade_date = day("2024-03-04");
+                event.instrument = instrument(u8::try_from(at).unwrap());
+                Event::from(event)
+            }
+            other => other,
+        };
+        let events: Vec<Event> = trades.into_iter().enumerate().map(|(at, event)| at_close(event, at)).collect();
+        let mut shuffled: Vec<(u64, Event)> = keys.into_iter().zip(events.iter().cloned()).collect();
+        shuffled.sort_by_key(|(key, _)| *key);
+        let lines = |world: &World| {
+            let text = economics(world.state());
+            let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        let other = World::of(shuffled.into_iter().map(|(_, event)| event));
+        prop_assert_eq!(lines(&World::of(events)), lines(&other));
+    }
+
+    #[test]
     fn reversed_is_never_happened(events in prop::collection::vec(an_event(), 1..30), extra in an_event(), place in any::<prop::sample::Index>(), twice in any::<bool>()) {
         let without = World::of(events.clone());
         let place = place.index(events.len() + 1);
