@@ -517,14 +517,28 @@ impl Book {
         self.imports_seen = self.imports_seen.max(imports.changed_at());
         let known = u64::MAX;
         let reversed = self.reversed(known, imports);
+        let mut flipped = false;
+        // Rows of one import stand together: each is asked for once.
+        let mut asked = (None, true);
         for row in &mut self.rows {
-            row.counts = imports.counts(row.meta.import, known)
-                && (reversed.is_empty() || !reversed.contains_key(&row.meta.sequence));
+            if row.meta.import != asked.0 {
+                asked = (row.meta.import, imports.counts(row.meta.import, known));
+            }
+            let counts = asked.1 && (reversed.is_empty() || !reversed.contains_key(&row.meta.sequence));
+            flipped |= counts != row.counts;
+            row.counts = counts;
         }
         let settings = self.settings(known, imports, &reversed);
         let supplied = self.supplied(known, imports, &reversed);
-        let included = (0u32..).zip(&self.rows).filter(|(_, row)| row.counts).map(|(index, _)| index);
-        let order = arrange(&self.rows, included);
+        if !flipped && settings == self.state.settings && supplied == self.supplied {
+            return;
+        }
+        let order = if flipped {
+            let included = (0u32..).zip(&self.rows).filter(|(_, row)| row.counts).map(|(index, _)| index);
+            arrange(&self.rows, included)
+        } else {
+            self.order.clone()
+        };
 
         let mut first = self.order.iter().zip(&order).take_while(|(a, b)| a == b).count();
         if settings != self.state.settings {
