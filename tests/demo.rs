@@ -1,6 +1,6 @@
 //! The made-up firm: whole, of the promised size, true to its own checks, and the same for everybody on one day.
 
-use crate::support::{Directory, Service, figures, identity_holds, without};
+use crate::support::{Directory, Service, identity_holds, without};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -92,18 +92,11 @@ fn two_demos_of_one_day_are_the_same_but_for_their_tokens() {
             .filter(|event| event["type"] != "AccessGranted")
             .map(|event| without(event, &["recorded_at"]))
             .collect();
-        let list = directory.run(&["portfolio", "list", "--format", "json"]).ok().json();
-        let id = list["items"][0]["id"].as_str().unwrap().to_owned();
-        (day, events, list, figures(directory.statement(&id, &[])))
+        (day, events)
     };
     let (first, second) = (made(), made());
     // Unless midnight came in between, there is nothing to tell them apart by.
     if first.0 == second.0 {
         assert!(first.1 == second.1, "the events of two demos differ");
-        assert_eq!(first.3, second.3);
-        let ids = |list: &Value| {
-            list["items"].as_array().unwrap().iter().map(|item| item["id"].clone()).collect::<Vec<_>>()
-        };
-        assert_eq!(ids(&first.2), ids(&second.2));
     }
 }

@@ -9,9 +9,9 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Clients that write at the same time.
 const WRITERS: usize = 4;
@@ -221,10 +221,11 @@ fn killed(cycles: usize, seed: u64) {
         let service = Service::start(&directory);
         let client = service.client();
         let running = Arc::new(AtomicBool::new(true));
+        let answered = Arc::new(AtomicUsize::new(0));
         let threads: Vec<_> = writers
             .drain(..)
             .map(|mut writer| {
-                let (client, running) = (client.clone(), running.clone());
+                let (client, running, answered) = (client.clone(), running.clone(), answered.clone());
                 thread::spawn(move || {
                     // What was not answered is sent again with its key, as a careful client does.
                     if let Some(open) = writer.open.take()
@@ -237,12 +238,24 @@ fn killed(cycles: usize, seed: u64) {
                         if !writer.send(&client, &request) {
                             break;
                         }
+                        answered.fetch_add(1, Ordering::Relaxed);
                     }
                     writer
                 })
             })
             .collect();
-        thread::sleep(Duration::from_millis(random.random_range(100..300)));
+        // So many answers, however long they take on this machine; then at whatever it is doing.
+        let enough = random.random_range(1..60);
+        let began = Instant::now();
+        while answered.load(Ordering::Relaxed) < enough {
+            assert!(
+                began.elapsed() < Duration::from_secs(60),
+                "the service answers nobody: {}",
+                service.said()
+            );
+            thread::sleep(Duration::from_millis(1));
+        }
+        thread::sleep(Duration::from_micros(random.random_range(0..20_000)));
         service.kill();
         running.store(false, Ordering::Relaxed);
         writers = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
@@ -403,6 +416,48 @@ fn a_failed_sync_is_never_acknowledged_and_never_tried_again() {
     for (sequence, id) in &acknowledged {
         let event = &events[usize::try_from(*sequence).unwrap() - 1];
         assert!(event["key"].as_str().unwrap().contains(&format!(":{id}#")), "{event}");
+    }
+    service.client().post(&path, &body(1_000)).has(201);
+    service.stop();
+    directory.is_sound();
+}
+
+#[test]
+fn a_write_that_finds_no_space_is_refused_and_nothing_of_it_is_there_afterwards() {
+    let (directory, portfolio) = Directory::with_portfolio();
+    let path = format!("/v1/portfolios/{portfolio}/transactions");
+    let body =
+        |id: u32| json!({ "time": "2024-01-02", "type": "deposit", "amount": "1", "id": format!("d{id}x") });
+    let options = ["-e", "trace=pwrite64", "-e", "inject=pwrite64:error=ENOSPC:when=25+"];
+    let arguments = ["serve", "--listen", "127.0.0.1:0"];
+    let Some(command) = strace(&directory, &options, &arguments, &directory.path("trace")) else {
+        println!("skipped: strace cannot be used here");
+        return;
+    };
+    let service = Service::run(&directory, command);
+    let client = service.client();
+    let (mut taken, mut refused) = (Vec::new(), 0);
+    for id in 0..60 {
+        let answer = client.post(&path, &body(id));
+        match answer.status {
+            201 => taken.push(id),
+            status => {
+                assert!(matches!(status, 503 | 507), "{answer}");
+                answer.refuses(status);
+                refused += 1;
+            }
+        }
+    }
+    assert!(!taken.is_empty() && refused > 0, "{taken:?} taken, {refused} refused");
+    client.get(&format!("/v1/portfolios/{portfolio}")).ok();
+    service.ask_to_stop();
+    service.wait();
+    let service = Service::start(&directory);
+    let events = service.client().pages("/v1/events?limit=1000");
+    let keys: Vec<&str> = events.iter().filter_map(|event| event["key"].as_str()).collect();
+    for id in 0..60 {
+        let there = keys.iter().filter(|key| key.contains(&format!("d{id}x"))).count();
+        assert_eq!(there, usize::from(taken.contains(&id)), "d{id}x stands {there} times");
     }
     service.client().post(&path, &body(1_000)).has(201);
     service.stop();

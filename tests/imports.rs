@@ -445,8 +445,10 @@ fn deposits(rows: usize) -> String {
 
 #[test]
 fn an_import_killed_between_its_commits_leaves_nothing_visible_and_can_be_made_again() {
-    const ROWS: usize = 12_000;
-    let (directory, portfolio) = Directory::with_portfolio();
+    const ROWS: usize = 1_500;
+    // A commit takes a part of a segment, so that small segments make many commits of few rows.
+    let directory = Directory::new().with_segments(256 << 10);
+    let portfolio = directory.open_portfolio("Trading");
     directory.import("csv", &portfolio, file(&TRADES)).ok();
     let before = state(directory.statement(&portfolio, &[]));
     let contents = directory.write("deposits.csv", deposits(ROWS));

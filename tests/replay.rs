@@ -6,6 +6,8 @@ use rand_chacha::ChaCha8Rng;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
 
 const TRADES: &str = "time,type,symbol,quantity,price,amount,fee,id\n\
                       2024-01-02,deposit,,,,10000,,t1\n\
@@ -257,6 +259,40 @@ fn replay_says_what_the_service_says() {
         }
         assert_eq!(replayed["positions"], Value::Array(positions), "positions as of {moment}");
     }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            fs::copy(&path, &target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_stored_snapshot_of_another_history_is_found_and_the_first_event_that_differs_named() {
+    let (directory, portfolio) = Directory::with_portfolio();
+    let deposit = |amount: u32| format!("time,type,amount\n2024-01-02,deposit,{amount}\n");
+    directory.import("csv", &portfolio, deposit(1)).ok();
+    let head = directory.head();
+    // The same ledger goes on in two ways, and one gets the other's index with all that is stored in it.
+    let other = Directory::new();
+    copy(directory.data(), other.data());
+    directory.import("csv", &portfolio, deposit(5)).ok();
+    other.import("csv", &portfolio, deposit(6)).ok();
+    directory.run(&["replay", "--check"]).ok();
+    fs::remove_dir_all(directory.data().join("index")).unwrap();
+    copy(&other.data().join("index"), &directory.data().join("index"));
+    let check = directory.run(&["replay", "--check"]).exits(1);
+    assert!(check.stdout.contains(&format!("differs from event {} on", head + 1)), "{check}");
+    directory.run(&["verify"]).exits(1);
+    // What is printed comes from the log alone.
+    assert_eq!(decimal(&directory.statement(&portfolio, &[])["cash"]["USD"]), d("6"));
 }
 
 #[test]

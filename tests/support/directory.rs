@@ -7,13 +7,14 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
 use tempfile::TempDir;
 
-/// The size of the segments of every ledger here: small, or filling them with zeros would take longer than the tests.
-pub(crate) const SEGMENT_BYTES: u64 = 1 << 20;
+/// The usual size of segments here: small, or filling them with zeros would take longer than the tests.
+const SEGMENT_BYTES: u64 = 1 << 20;
 
 /// A directory that is gone when the test ends; the ledger is in `data` below it.
 pub(crate) struct Directory {
     temporary: TempDir,
     data: PathBuf,
+    segment_bytes: u64,
     token: Mutex<Option<String>>,
 }
 
@@ -22,7 +23,7 @@ impl Directory {
     pub(crate) fn new() -> Self {
         let temporary = tempfile::Builder::new().prefix("daybook-it-").tempdir().unwrap();
         let data = temporary.path().join("data");
-        Self { temporary, data, token: Mutex::new(None) }
+        Self { temporary, data, segment_bytes: SEGMENT_BYTES, token: Mutex::new(None) }
     }
 
     /// A directory with a ledger that holds one portfolio, and that portfolio's id.
@@ -35,6 +36,12 @@ impl Directory {
     /// The same directory with its ledger somewhere else.
     pub(crate) fn with_data_in(mut self, data: PathBuf) -> Self {
         self.data = data;
+        self
+    }
+
+    /// The same directory with segments of another size.
+    pub(crate) fn with_segments(mut self, bytes: u64) -> Self {
+        self.segment_bytes = bytes;
         self
     }
 
@@ -72,7 +79,7 @@ impl Directory {
             }
         }
         command
-            .env("DAYBOOK_SEGMENT_BYTES", SEGMENT_BYTES.to_string())
+            .env("DAYBOOK_SEGMENT_BYTES", self.segment_bytes.to_string())
             .current_dir(self.temporary.path())
             .stdin(Stdio::null());
     }

@@ -8,7 +8,7 @@ mod service;
 mod tracing;
 
 pub(crate) use client::{Answer, Client};
-pub(crate) use directory::{Directory, Ran, SEGMENT_BYTES};
+pub(crate) use directory::{Directory, Ran};
 pub(crate) use figures::{d, decimal, figures, identity_holds, position, without};
 pub(crate) use files::{files_below, flip, tree};
 pub(crate) use service::Service;
