@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use daybook_ledger::{Append, Expected, Ledger, NewRecord, Pending};
-use lifelike::{BareDisk, Broker, Market, directory, frame_bytes, ledger, note, print_table};
+use lifelike::{BareDisk, Broker, Market, Took, directory, frame_bytes, ledger, note, print_table};
 
 const BARE: &str = "bare pwrite + fdatasync";
 
@@ -41,7 +41,7 @@ fn one_writer(criterion: &mut Criterion) {
                     bare.write_and_sync(&bytes);
                     limit += begun.elapsed();
                 }
-                note("one writer", "an event", count, own, Some((BARE, limit)));
+                note("one writer", "an event", count, Took::wall(own), Some((BARE, limit)));
                 own
             });
         },
@@ -78,7 +78,7 @@ fn many_writers(criterion: &mut Criterion) {
                 }
                 let units = (each * WRITERS) as u64;
                 let limit = begun.elapsed().mul_f64(units as f64 / f64::from(syncs));
-                note("64 writers", "an event", units, own, Some((BARE, limit)));
+                note("64 writers", "an event", units, Took::wall(own), Some((BARE, limit)));
                 own.mul_f64(count as f64 / units as f64)
             });
         },
@@ -125,7 +125,7 @@ fn batch(criterion: &mut Criterion, name: &str, size: usize, next: &mut dyn FnMu
                     limit += begun.elapsed();
                     left -= some;
                 }
-                note(name, "an event", count * size as u64, own, Some((BARE, limit)));
+                note(name, "an event", count * size as u64, Took::wall(own), Some((BARE, limit)));
                 own
             });
         },
@@ -151,28 +151,33 @@ fn keep_up(
         name,
         |bencher| {
             bencher.iter_custom(|count| {
-                let mut own = Duration::ZERO;
+                let mut own = Took::default();
                 for _ in 0..count {
                     let dir = directory();
                     let ledger = ledger(dir.path());
                     let work: Vec<Vec<NewRecord>> = (0..total / 10_000).map(|_| next(10_000)).collect();
-                    let begun = Instant::now();
-                    let mut pending = VecDeque::new();
-                    for records in work {
-                        if pending.len() == AHEAD {
-                            pending.pop_front().map(Pending::wait).transpose().expect("the disk has room");
+                    let (took, ()) = Took::by(|| {
+                        let mut pending = VecDeque::new();
+                        for records in work {
+                            if pending.len() == AHEAD {
+                                pending
+                                    .pop_front()
+                                    .map(Pending::wait)
+                                    .transpose()
+                                    .expect("the disk has room");
+                            }
+                            pending.push_back(ledger.submit(Append::of(records)));
                         }
-                        pending.push_back(ledger.submit(Append::of(records)));
-                    }
-                    for pending in pending {
-                        pending.wait().expect("the disk has room");
-                    }
-                    ledger.seal_now().expect("the disk has room");
-                    assert!(ledger.flush_index());
-                    own += begun.elapsed();
+                        for pending in pending {
+                            pending.wait().expect("the disk has room");
+                        }
+                        ledger.seal_now().expect("the disk has room");
+                        assert!(ledger.flush_index());
+                    });
+                    own.add(took);
                 }
                 note(name, "an event", count * total as u64, own, None);
-                own
+                own.wall
             });
         },
     );

@@ -14,7 +14,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use daybook_ledger::{Append, Ledger, RecordView};
 use daybook_schemas::events::PriceTick;
 use daybook_schemas::{EventType, codec};
-use lifelike::{Broker, Market, Random, directory, filled, ledger, note, print_table};
+use lifelike::{Broker, Market, Random, Took, directory, filled, ledger, note, print_table};
 
 const TICKS: usize = 5_000_000;
 const TICK: (u16, u16) = (EventType::PriceTick.id(), EventType::PriceTick.schema_version());
@@ -60,15 +60,13 @@ fn scans(criterion: &mut Criterion) {
     let mut run = |name: &str, unit: &'static str, pass: &dyn Fn()| {
         group.bench_function(name, |bencher| {
             bencher.iter_custom(|count| {
-                let (mut own, mut limit) = (Duration::ZERO, Duration::ZERO);
+                let (mut own, mut limit) = (Took::default(), Duration::ZERO);
                 for _ in 0..count {
-                    let begun = Instant::now();
-                    pass();
-                    own += begun.elapsed();
+                    own.add(Took::by(pass).0);
                     limit += read_files(dir.path());
                 }
                 note(name, unit, count * total, own, Some((READ, limit)));
-                own
+                own.wall
             });
         });
     };
@@ -110,14 +108,14 @@ fn scans(criterion: &mut Criterion) {
     let mut random = Random::new(3);
     criterion.benchmark_group("read").bench_function("one record anywhere among 5 M ticks", |bencher| {
         bencher.iter_custom(|count| {
-            let begun = Instant::now();
-            for _ in 0..count {
-                let sequence = 1 + random.below(total);
-                assert!(ledger.get(sequence).expect("the log is sound").is_some());
-            }
-            let own = begun.elapsed();
+            let (own, ()) = Took::by(|| {
+                for _ in 0..count {
+                    let sequence = 1 + random.below(total);
+                    assert!(ledger.get(sequence).expect("the log is sound").is_some());
+                }
+            });
             note("one record anywhere among 5 M ticks", "a record", count, own, None);
-            own
+            own.wall
         });
     });
 }
@@ -146,21 +144,20 @@ fn stream_among_others(criterion: &mut Criterion) {
     let name = "a stream of 100,000 among 10 M others";
     group.bench_function(name, |bencher| {
         bencher.iter_custom(|count| {
-            let mut own = Duration::ZERO;
-            for _ in 0..count {
-                let begun = Instant::now();
-                let mut seen = 0;
-                ledger
-                    .scan_stream(&stream, 1, usize::MAX, daybook_ledger::Direction::Forward, &mut |_| {
-                        seen += 1;
-                        ControlFlow::Continue(())
-                    })
-                    .expect("the log is sound");
-                assert_eq!(seen, OWN);
-                own += begun.elapsed();
-            }
+            let (own, ()) = Took::by(|| {
+                for _ in 0..count {
+                    let mut seen = 0;
+                    ledger
+                        .scan_stream(&stream, 1, usize::MAX, daybook_ledger::Direction::Forward, &mut |_| {
+                            seen += 1;
+                            ControlFlow::Continue(())
+                        })
+                        .expect("the log is sound");
+                    assert_eq!(seen, OWN);
+                }
+            });
             note(name, "a record", count * OWN as u64, own, None);
-            own
+            own.wall
         });
     });
     let last = ledger.stream_version(&stream).expect("the index answers").unwrap_or(0);
@@ -168,14 +165,14 @@ fn stream_among_others(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(100));
     group.bench_function(name, |bencher| {
         bencher.iter_custom(|count| {
-            let begun = Instant::now();
-            for _ in 0..count {
-                let found = ledger.read_stream(&stream, last, 100, daybook_ledger::Direction::Backward);
-                assert_eq!(found.expect("the log is sound").len(), 100);
-            }
-            let own = begun.elapsed();
+            let (own, ()) = Took::by(|| {
+                for _ in 0..count {
+                    let found = ledger.read_stream(&stream, last, 100, daybook_ledger::Direction::Backward);
+                    assert_eq!(found.expect("the log is sound").len(), 100);
+                }
+            });
             note(name, "a record", count * 100, own, None);
-            own
+            own.wall
         });
     });
     group.finish();

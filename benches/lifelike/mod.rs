@@ -12,7 +12,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use daybook_ledger::{Append, Ledger, NewRecord, Options};
 use daybook_schemas::events::{PriceTick, Side, TickKind, TradeExecuted};
@@ -118,7 +118,6 @@ pub(crate) struct Broker {
     instruments: Vec<(InstrumentId, i64)>,
     actor: Arc<str>,
     source: Arc<str>,
-    import: [u8; 16],
     fills: u64,
 }
 
@@ -134,7 +133,6 @@ impl Broker {
         let instruments = (0..SYMBOLS)
             .map(|_| (InstrumentId::from_bytes(random.bytes()), 1_000 + random.below(60_000) as i64))
             .collect();
-        let import = random.bytes();
         Broker {
             random,
             now: OPENING,
@@ -142,7 +140,6 @@ impl Broker {
             instruments,
             actor: "importer".into(),
             source: "alpaca".into(),
-            import,
             fills: 0,
         }
     }
@@ -196,7 +193,7 @@ impl Broker {
             source: Arc::clone(&self.source),
             key: Some(format!("alpaca:fill:{execution}").into()),
             content_hash: Some(*blake3::hash(&payload).as_bytes()),
-            import: Some(self.import),
+            import: None,
             correlation: None,
             payload: payload.into(),
         }
@@ -286,6 +283,48 @@ pub(crate) fn resident_mib() -> (u64, u64) {
     (of("VmRSS:"), of("VmHWM:"))
 }
 
+/// How long something took: by the clock, and in processor time of all threads.
+///
+/// The kernel counts processor time in hundredths of a second, so that only long spans have any that means much.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Took {
+    pub(crate) wall: Duration,
+    processor: Option<Duration>,
+}
+
+impl Took {
+    /// Times something that takes a good part of a second.
+    pub(crate) fn by<T>(work: impl FnOnce() -> T) -> (Took, T) {
+        let before = processor_time();
+        let begun = Instant::now();
+        let result = work();
+        let wall = begun.elapsed();
+        let processor = processor_time().zip(before).map(|(after, before)| after.saturating_sub(before));
+        (Took { wall, processor }, result)
+    }
+
+    pub(crate) fn wall(wall: Duration) -> Took {
+        Took { wall, processor: None }
+    }
+
+    pub(crate) fn add(&mut self, other: Took) {
+        self.wall += other.wall;
+        self.processor = match (self.processor, other.processor) {
+            (Some(sum), Some(more)) => Some(sum + more),
+            (sum, more) => sum.or(more),
+        };
+    }
+}
+
+/// User and system time of this process, threads that ended included.
+fn processor_time() -> Option<Duration> {
+    const TICK: Duration = Duration::from_millis(10);
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let ticks: u32 = fields.next()?.parse::<u32>().ok()? + fields.next()?.parse::<u32>().ok()?;
+    Some(TICK * ticks)
+}
+
 /// Rows of the table: what was measured, seconds a unit, and the same of what it is compared with.
 static ROWS: Mutex<Vec<Row>> = Mutex::new(Vec::new());
 
@@ -294,6 +333,7 @@ struct Row {
     unit: &'static str,
     /// Seconds a unit, one value a sample.
     own: Vec<f64>,
+    processor: Vec<f64>,
     limit: Vec<f64>,
     limit_name: &'static str,
 }
@@ -303,17 +343,25 @@ pub(crate) fn note(
     name: &str,
     unit: &'static str,
     units: u64,
-    own: Duration,
+    own: Took,
     limit: Option<(&'static str, Duration)>,
 ) {
     let mut rows = ROWS.lock().expect("no benchmark panics");
     let at = rows.iter().position(|row| row.name == name).unwrap_or_else(|| {
         let limit_name = limit.map_or("", |(name, _)| name);
-        rows.push(Row { name: name.to_owned(), unit, own: Vec::new(), limit: Vec::new(), limit_name });
+        rows.push(Row {
+            name: name.to_owned(),
+            unit,
+            own: Vec::new(),
+            processor: Vec::new(),
+            limit: Vec::new(),
+            limit_name,
+        });
         rows.len() - 1
     });
     let row = &mut rows[at];
-    row.own.push(own.as_secs_f64() / units as f64);
+    row.own.push(own.wall.as_secs_f64() / units as f64);
+    row.processor.extend(own.processor.map(|took| took.as_secs_f64() / units as f64));
     row.limit.extend(limit.map(|(_, took)| took.as_secs_f64() / units as f64));
 }
 
@@ -343,7 +391,8 @@ fn rate(seconds: f64) -> String {
 /// Prints the table: medians of the samples, and the ratio to what ran beside it in the same samples.
 pub(crate) fn print_table() {
     let rows = ROWS.lock().expect("no benchmark panics");
-    println!("\n| | a unit takes | that is | beside it | it takes | ratio |\n|---|---|---|---|---|---|");
+    println!("\n| | a unit takes | that is | processor time | beside it | it takes | ratio |");
+    println!("|---|---|---|---|---|---|---|");
     for row in rows.iter() {
         let own = median(&row.own);
         let (limit, ratio) = if row.limit.is_empty() {
@@ -354,11 +403,12 @@ pub(crate) fn print_table() {
             (shown(median(&row.limit)), format!("{:.2}", median(&ratios)))
         };
         println!(
-            "| {}, {} | {} | {} | {} | {limit} | {ratio} |",
+            "| {}, {} | {} | {} | {} | {} | {limit} | {ratio} |",
             row.name,
             row.unit,
             shown(own),
             rate(own),
+            if row.processor.is_empty() { String::new() } else { shown(median(&row.processor)) },
             row.limit_name
         );
     }
