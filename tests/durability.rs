@@ -436,11 +436,19 @@ fn a_write_that_finds_no_space_is_refused_and_nothing_of_it_is_there_afterwards(
     };
     let service = Service::run(&directory, command);
     let client = service.client();
-    let (mut taken, mut refused) = (Vec::new(), 0);
+    let (mut taken, mut unknown, mut refused) = (Vec::new(), None, 0);
     for id in 0..60 {
         let answer = client.post(&path, &body(id));
         match answer.status {
-            201 => taken.push(id),
+            201 => {
+                assert_eq!(refused, 0, "an entry was taken after a write had failed");
+                taken.push(id);
+            }
+            // Of the write that failed it cannot be said whether any of it is there; of none after it is.
+            500 if refused == 0 && unknown.is_none() => {
+                answer.refuses(500);
+                unknown = Some(id);
+            }
             status => {
                 assert!(matches!(status, 503 | 507), "{answer}");
                 answer.refuses(status);
@@ -457,7 +465,8 @@ fn a_write_that_finds_no_space_is_refused_and_nothing_of_it_is_there_afterwards(
     let keys: Vec<&str> = events.iter().filter_map(|event| event["key"].as_str()).collect();
     for id in 0..60 {
         let there = keys.iter().filter(|key| key.contains(&format!("d{id}x"))).count();
-        assert_eq!(there, usize::from(taken.contains(&id)), "d{id}x stands {there} times");
+        let right = there == usize::from(taken.contains(&id)) || (unknown == Some(id) && there <= 1);
+        assert!(right, "d{id}x stands {there} times");
     }
     service.client().post(&path, &body(1_000)).has(201);
     service.stop();
