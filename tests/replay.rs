@@ -417,6 +417,112 @@ fn rows_that_come_late_leave_the_state_of_rows_that_came_on_time() {
     directory.is_sound();
 }
 
+/// A file that was imported, and what has become of it.
+struct Imported {
+    rows: Vec<usize>,
+    id: String,
+    visible: bool,
+    /// Rows whose events were reversed since it became visible.
+    reversed: Vec<usize>,
+}
+
+/// Imports, reverts, reverses and imports again by chance, and holds what is left against a ledger in which only that
+/// ever was.
+fn corrected(seed: u64) {
+    println!("seed {seed}");
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let all = year(seed);
+    let (header, lines) = all.split_once('\n').unwrap();
+    let header = format!("{header},id\n");
+    let lines: Vec<String> = lines
+        .lines()
+        .enumerate()
+        .map(|(place, line)| {
+            let (date, rest) = line.split_once(',').unwrap();
+            format!("{date}T{:02}:{:02}:00Z,{rest},r{place}q\n", 12 + place / 60, place % 60)
+        })
+        .collect();
+    let file =
+        |rows: &[usize]| format!("{header}{}", rows.iter().map(|row| &*lines[*row]).collect::<String>());
+    let (directory, portfolio) = Directory::with_portfolio();
+    let service = Service::start(&directory);
+    let client = service.client();
+    let import = |rows: &[usize]| {
+        let path = format!("/v1/portfolios/{portfolio}/imports");
+        let answer =
+            client.upload(&path, &[("format", "csv")], "rows.csv", file(rows).as_bytes()).ok().json();
+        answer["import"].as_str().unwrap().to_owned()
+    };
+    let mut rest: Vec<usize> = (0..lines.len()).collect();
+    let mut files: Vec<Imported> = Vec::new();
+    for _ in 0..30 {
+        let visible: Vec<usize> = (0..files.len()).filter(|at| files[*at].visible).collect();
+        let gone: Vec<usize> = (0..files.len()).filter(|at| !files[*at].visible).collect();
+        match random.random_range(0..6) {
+            0..3 if !rest.is_empty() => {
+                let count = random.random_range(1..=rest.len().min(20));
+                let rows: Vec<usize> =
+                    (0..count).map(|_| rest.swap_remove(random.random_range(0..rest.len()))).collect();
+                let id = import(&rows);
+                files.push(Imported { rows, id, visible: true, reversed: Vec::new() });
+            }
+            3 if !visible.is_empty() => {
+                let file = &mut files[visible[random.random_range(0..visible.len())]];
+                client.post(&format!("/v1/imports/{}/revert", file.id), &json!({ "reason": "wrong" })).ok();
+                file.visible = false;
+                file.reversed.clear();
+            }
+            4 if !gone.is_empty() => {
+                let file = &mut files[gone[random.random_range(0..gone.len())]];
+                file.id = import(&file.rows);
+                file.visible = true;
+            }
+            5 if !visible.is_empty() => {
+                let file = &mut files[visible[random.random_range(0..visible.len())]];
+                let row = file.rows[random.random_range(0..file.rows.len())];
+                if !file.reversed.contains(&row) {
+                    let events = client.pages("/v1/events?limit=1000");
+                    let mark = format!(":r{row}q#");
+                    let event = events
+                        .iter()
+                        .rfind(|event| event["key"].as_str().is_some_and(|key| key.contains(&mark)));
+                    let sequence = event.unwrap()["sequence"].as_u64().unwrap();
+                    client
+                        .post(&format!("/v1/events/{sequence}/reverse"), &json!({ "reason": "wrong" }))
+                        .ok();
+                    file.reversed.push(row);
+                }
+            }
+            _ => {}
+        }
+    }
+    service.stop();
+    directory.is_sound();
+    let mut left: Vec<usize> = Vec::new();
+    for file in files.iter().filter(|file| file.visible) {
+        left.extend(file.rows.iter().filter(|row| !file.reversed.contains(row)));
+    }
+    left.sort_unstable();
+    assert!(!left.is_empty());
+    let (fresh, only) = Directory::with_portfolio();
+    fresh.import("csv", &only, file(&left)).ok();
+    let of = |directory: &Directory, id: &str| {
+        let mut statement = figures(directory.statement(id, &["--as-of", "2024-12-31"]));
+        for line in statement["positions"].as_array_mut().unwrap() {
+            line.as_object_mut().unwrap().remove("account");
+        }
+        without(statement, &["id", "stale", "unaccounted", "incomplete_history"])
+    };
+    assert_eq!(of(&directory, &portfolio), of(&fresh, &only));
+}
+
+#[test]
+fn whatever_was_corrected_what_is_left_is_as_if_only_that_had_been() {
+    for seed in [3, 1_415, 92_653] {
+        corrected(seed);
+    }
+}
+
 #[test]
 fn a_figure_that_cannot_be_known_is_absent_with_its_reason() {
     let (directory, portfolio) = Directory::with_portfolio();

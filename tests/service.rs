@@ -250,3 +250,94 @@ fn a_repeated_request_with_its_key_is_answered_as_the_first_was_also_after_a_res
     assert_eq!(decimal(&summary["cash"]["USD"]), d("15"));
     service.stop();
 }
+
+#[test]
+fn the_same_transaction_from_many_clients_at_once_is_recorded_once() {
+    let (directory, portfolio) = Directory::with_portfolio();
+    let service = Service::start(&directory);
+    let path = format!("/v1/portfolios/{portfolio}/transactions");
+    for round in 0..5 {
+        let body = deposit(&format!("round-{round}"));
+        let threads: Vec<_> = (0..8)
+            .map(|_| {
+                let (client, path, body) = (service.client(), path.clone(), body.clone());
+                thread::spawn(move || {
+                    let answer = client.post(&path, &body).ok();
+                    (answer.status, answer.json()["sequence"].as_u64().unwrap())
+                })
+            })
+            .collect();
+        let answers: Vec<(u16, u64)> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        assert_eq!(answers.iter().filter(|(status, _)| *status == 201).count(), 1, "{answers:?}");
+        assert!(answers.iter().all(|(_, sequence)| *sequence == answers[0].1), "{answers:?}");
+    }
+    let summary = service.client().get(&format!("/v1/portfolios/{portfolio}")).ok().json();
+    assert_eq!(decimal(&summary["cash"]["USD"]), d("5"));
+    service.stop();
+    directory.is_sound();
+}
+
+#[test]
+fn the_same_file_from_many_clients_at_once_is_imported_once() {
+    let (directory, portfolio) = Directory::with_portfolio();
+    let service = Service::start(&directory);
+    let rows: String = (0..200).map(|row| format!("2024-01-02,deposit,1,row-{row}\n")).collect();
+    let file = format!("time,type,amount,id\n{rows}");
+    let threads: Vec<_> = (0..6)
+        .map(|_| {
+            let (client, file) = (service.client(), file.clone());
+            let path = format!("/v1/portfolios/{portfolio}/imports");
+            thread::spawn(move || {
+                client.upload(&path, &[("format", "csv")], "a.csv", file.as_bytes()).ok().json()
+            })
+        })
+        .collect();
+    let answers: Vec<Value> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    assert!(answers.iter().all(|answer| answer["import"] == answers[0]["import"]), "{answers:?}");
+    assert_eq!(answers.iter().filter(|answer| answer["known"] == 0).count(), 1, "{answers:?}");
+    let summary = service.client().get(&format!("/v1/portfolios/{portfolio}")).ok().json();
+    assert_eq!(decimal(&summary["cash"]["USD"]), d("200"));
+    service.stop();
+    directory.is_sound();
+}
+
+#[test]
+fn every_read_among_writes_is_of_one_moment() {
+    let (directory, portfolio) = Directory::with_portfolio();
+    let service = Service::start(&directory);
+    let path = format!("/v1/portfolios/{portfolio}");
+    let running = Arc::new(AtomicBool::new(true));
+    let writer = {
+        let (client, path, running) = (service.client(), format!("{path}/transactions"), running.clone());
+        thread::spawn(move || {
+            for number in 0u32.. {
+                let price = 10 + number % 7;
+                let kind = if number % 3 == 2 { "sell" } else { "buy" };
+                let body = json!({
+                    "time": format!("2024-01-{:02}T10:00:00Z", 2 + number % 20), "type": kind, "symbol": "ACME",
+                    "quantity": "3", "price": price.to_string(), "fee": "0.35",
+                });
+                client.post(&path, &body).has(201);
+                if number >= 60 && !running.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+        })
+    };
+    let client = service.client();
+    let mut before = 0;
+    for _ in 0..40 {
+        let summary = client.get(&path).ok().json();
+        crate::support::identity_holds(&summary);
+        let sequence = summary["sequence"].as_u64().unwrap();
+        assert!(sequence >= before, "a read went back");
+        before = sequence;
+        // The same moment asked for again is the same, whatever was written in between.
+        let again = client.get(&format!("{path}?at_sequence={sequence}")).ok().json();
+        assert_eq!(again, summary);
+    }
+    running.store(false, Ordering::Relaxed);
+    writer.join().unwrap();
+    service.stop();
+    directory.is_sound();
+}
