@@ -6,7 +6,7 @@
 use crate::effect::{ArrivedLot, Effect, Given, Purpose, Row, Split, Trade, Transfer};
 use crate::state::{
     Amount, AppliedSplit, BasisState, Direction, Figure, Holding, HoldingKey, IncompleteHistory, LastPrice,
-    Lot, MoveKey, OpenLeg, State, Totals, Trip, TripSums, Unaccounted, Unknown, UnknownBasis,
+    Lot, MoveKey, OpenLeg, State, Totals, Trip, TripSums, Unaccounted, Unknown, UnknownBasis, Unrounded,
 };
 use daybook_schemas::decimal::{ArithmeticError, QUOTIENT_SCALE, add, multiply, multiply_divide, subtract};
 use daybook_schemas::events::LotMethod;
@@ -519,6 +519,7 @@ impl State {
             last_price: None,
             splits: Vec::new(),
             held_from: row.trade_date,
+            unrounded: None,
         });
         let was_long = if holding.quantity.is_zero() {
             // With nothing held, what is missing was on the side that the movement closes.
@@ -828,11 +829,26 @@ impl State {
         let Some((key, holding)) = self.open_holding(row.account, split.instrument) else {
             return says("none is held on that day, so that there is nothing to split: history is missing");
         };
-        let held = holding.quantity;
-        let (ratio, after) = split_of(held, split)?;
+        let (ratio, mut after) = split_of(holding.quantity, split)?;
+        let applied = ratio;
+        // A holding that nothing but splits has moved since its units were cut is split from what it was before.
+        let before = holding
+            .unrounded
+            .as_deref()
+            .filter(|before| before.lots_after == holding.lots && split.added.is_none())
+            .and_then(|before| Some((before, combined(before.ratio, ratio)?)));
+        let (ratio, held, mut lots, trip_sums, price_before) = match before {
+            Some((before, ratio)) => {
+                after = ratio.apply(before.quantity, QUOTIENT_SCALE)?;
+                (ratio, before.quantity, before.lots.clone(), before.sums, before.last_price)
+            }
+            None => {
+                let sums = holding.trip.as_ref().map(|trip| trip.sums);
+                (ratio, holding.quantity, holding.lots.clone(), sums, holding.last_price)
+            }
+        };
         let scale = |quantity: Decimal| ratio.apply(quantity, QUOTIENT_SCALE);
-
-        let mut lots = holding.lots.clone();
+        let (lots_before, sums_before) = (lots.clone(), trip_sums);
         let mut sum = Decimal::ZERO;
         let last = lots.len().saturating_sub(1);
         for (index, lot) in lots.iter_mut().enumerate() {
@@ -842,33 +858,57 @@ impl State {
                 return says("it would leave nothing of a lot");
             }
         }
-        let sums = match &holding.trip {
-            Some(trip) => Some(TripSums {
-                quantity_max: scale(trip.sums.quantity_max)?,
-                entry_quantity: scale(trip.sums.entry_quantity)?,
-                exit_quantity: scale(trip.sums.exit_quantity)?,
-                ..trip.sums
+        let sums = match trip_sums {
+            Some(sums) => Some(TripSums {
+                quantity_max: scale(sums.quantity_max)?,
+                entry_quantity: scale(sums.entry_quantity)?,
+                exit_quantity: scale(sums.exit_quantity)?,
+                ..sums
             }),
             None => None,
         };
-        let last_price = match holding.last_price {
+        let last_price = match price_before {
             Some(last) => {
                 Some(LastPrice { price: ratio.inverse().apply(last.price, QUOTIENT_SCALE)?, ..last })
             }
             None => None,
         };
 
+        let is_cut = |before: Decimal, after: Decimal| {
+            Ok::<_, ArithmeticError>(
+                multiply(after, ratio.denominator())? != multiply(before, ratio.numerator())?,
+            )
+        };
+        let mut cut = is_cut(held, after)?;
+        for (before, after) in lots_before.iter().zip(&lots) {
+            cut |= is_cut(before.quantity, after.quantity)?;
+        }
+        if let (Some(before), Some(after)) = (price_before, last_price) {
+            cut |= is_cut(after.price, before.price)?;
+        }
+        let unrounded = (cut && split.added.is_none()).then(|| {
+            Box::new(Unrounded {
+                ratio,
+                quantity: held,
+                lots: lots_before,
+                lots_after: lots.clone(),
+                sums: sums_before,
+                last_price: price_before,
+            })
+        });
+
         let holding = self.holdings.get_mut(&key).expect("it was found above");
         holding.quantity = after;
         holding.lots = lots;
         holding.last_price = last_price;
+        holding.unrounded = unrounded;
         if let (Some(trip), Some(sums)) = (&mut holding.trip, sums) {
             trip.sums = sums;
         }
         holding.splits.push(AppliedSplit {
             at: row.meta.occurred_at,
             day: row.trade_date,
-            ratio,
+            ratio: applied,
             sequence: row.meta.sequence,
         });
         Ok(())
@@ -1221,6 +1261,13 @@ fn contribute(totals: &mut Totals, value: Decimal) -> Result<(), ArithmeticError
 }
 
 /// The ratio of a split and the units after it.
+/// Two splits after each other, as one.
+fn combined(first: Ratio, second: Ratio) -> Option<Ratio> {
+    let numerator = multiply(first.numerator(), second.numerator()).ok()?;
+    let denominator = multiply(first.denominator(), second.denominator()).ok()?;
+    Ratio::new(numerator, denominator).ok()
+}
+
 fn split_of(held: Decimal, split: &Split) -> Result<(Ratio, Decimal), Fault> {
     let stated = match split.added {
         Some(added) => Some(add(held, added.get())?),

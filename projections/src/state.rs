@@ -230,6 +230,26 @@ pub struct Holding {
     pub splits: Vec<AppliedSplit>,
     /// When units were held first.
     pub held_from: Day,
+    /// What was held before splits whose ratio has no finite decimal, until something else moves the holding.
+    pub(crate) unrounded: Option<Box<Unrounded>>,
+}
+
+/// A holding before its units were cut: 100 units split 1:3 are 33.333333333333, and split 3:1 they must be 100 again.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Unrounded {
+    /// All splits since, as one ratio.
+    pub(crate) ratio: Ratio,
+    /// Units before.
+    #[serde(with = "exact")]
+    pub(crate) quantity: Decimal,
+    /// Lots before.
+    pub(crate) lots: VecDeque<Lot>,
+    /// Lots after: as long as they stand, nothing else has moved the holding.
+    pub(crate) lots_after: VecDeque<Lot>,
+    /// The open round trip's sums before.
+    pub(crate) sums: Option<TripSums>,
+    /// The last price before.
+    pub(crate) last_price: Option<LastPrice>,
 }
 
 impl Holding {

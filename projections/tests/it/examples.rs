@@ -344,6 +344,20 @@ fn a_split_of_what_is_not_held_is_not_accounted_for() {
 }
 
 #[test]
+fn a_hundred_units_split_one_to_three_and_back_are_a_hundred_again() {
+    let world = World::of([
+        Event::from(buy("2024-01-02T15:00:00Z", "100", "10")),
+        split("2024-01-03", "1/3").into(),
+        split("2024-01-04", "3").into(),
+        sell("2024-01-05T15:00:00Z", "100", "12").into(),
+    ]);
+    assert_eq!(holding(&world).quantity, d("0"));
+    assert_eq!(world.state().totals[&Currency::USD].realised, d("200"));
+    assert_eq!(world.state().closed_trips.len(), 1);
+    assert!(holding(&world).trip.is_none(), "no dust is left that would open a short");
+}
+
+#[test]
 fn thirds_of_a_lot_sum_to_the_whole_after_a_reverse_split() {
     let world = World::of([
         Event::from(buy("2024-03-04T15:00:00Z", "10", "30")),

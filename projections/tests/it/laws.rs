@@ -431,7 +431,7 @@ proptest! {
     }
 
     #[test]
-    fn a_split_and_its_inverse_are_the_identity(quantities in prop::collection::vec(1i64..500, 1..6), numerator in prop::sample::select(vec![1i64, 2, 4, 5, 8, 10, 20]), denominator in prop::sample::select(vec![1i64, 2, 4, 5, 8, 10])) {
+    fn a_split_and_its_inverse_are_the_identity(quantities in prop::collection::vec(1i64..500, 1..6), numerator in prop::sample::select(vec![1i64, 2, 3, 4, 5, 7, 8, 10, 20]), denominator in prop::sample::select(vec![1i64, 2, 3, 4, 5, 7, 8, 10, 13])) {
         let mut world = World::new();
         for (at, quantity) in quantities.iter().enumerate() {
             world.record(buy(&second(at), &quantity.to_string(), "7.77"));
