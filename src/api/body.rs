@@ -394,7 +394,7 @@ mod tests {
     fn refused(json: &str) -> String {
         match parse::<Sample>(json.as_bytes()) {
             Ok(_) => panic!("it was taken"),
-            Err(problem) => format!("{:?}", problem),
+            Err(problem) => format!("{problem:?}"),
         }
     }
 

@@ -159,8 +159,8 @@ mod tests {
         } }))
     }
 
-    fn found(method: Method, path: &str) -> String {
-        match operations().find(&method, path) {
+    fn found(method: &Method, path: &str) -> String {
+        match operations().find(method, path) {
             Found::Operation(operation, values) => format!("{} {}", operation.id, values.join(" ")),
             Found::OtherMethods(methods) => methods,
             Found::Nothing => "nothing".to_owned(),
@@ -169,19 +169,19 @@ mod tests {
 
     #[test]
     fn a_path_without_parameters_wins_over_one_with() {
-        assert_eq!(found(Method::GET, "/prices/IBM"), "readPrices IBM");
-        assert_eq!(found(Method::POST, "/prices/imports"), "importPrices ");
-        assert_eq!(found(Method::GET, "/prices/imports"), "POST");
-        assert_eq!(found(Method::POST, "/prices/IBM"), "GET, HEAD");
-        assert_eq!(found(Method::HEAD, "/prices/IBM"), "readPrices IBM");
+        assert_eq!(found(&Method::GET, "/prices/IBM"), "readPrices IBM");
+        assert_eq!(found(&Method::POST, "/prices/imports"), "importPrices ");
+        assert_eq!(found(&Method::GET, "/prices/imports"), "POST");
+        assert_eq!(found(&Method::POST, "/prices/IBM"), "GET, HEAD");
+        assert_eq!(found(&Method::HEAD, "/prices/IBM"), "readPrices IBM");
     }
 
     #[test]
     fn parameters_fill_whole_segments_and_only_a_tile_spans_several() {
-        assert_eq!(found(Method::GET, "/portfolios/a/trades/b"), "readTrade a b");
-        assert_eq!(found(Method::GET, "/portfolios//trades/b"), "nothing");
-        assert_eq!(found(Method::GET, "/portfolios/a/trades/b/c"), "nothing");
-        assert_eq!(found(Method::GET, "/tile/entries/x001/067.p/3"), "readTile x001/067.p/3");
-        assert_eq!(found(Method::GET, "/tile/entries/"), "nothing");
+        assert_eq!(found(&Method::GET, "/portfolios/a/trades/b"), "readTrade a b");
+        assert_eq!(found(&Method::GET, "/portfolios//trades/b"), "nothing");
+        assert_eq!(found(&Method::GET, "/portfolios/a/trades/b/c"), "nothing");
+        assert_eq!(found(&Method::GET, "/tile/entries/x001/067.p/3"), "readTile x001/067.p/3");
+        assert_eq!(found(&Method::GET, "/tile/entries/"), "nothing");
     }
 }
