@@ -568,6 +568,22 @@ impl Ledger {
         Ok(found)
     }
 
+    /// Shows the records with these sequences, which ascend and may repeat, each once, until `visit` breaks; 0
+    /// and those above the head are left out. Records that lie together are read together.
+    ///
+    /// # Errors
+    ///
+    /// The log is damaged, or the disk does not answer.
+    pub fn pick(
+        &self,
+        sequences: &[u64],
+        visit: &mut dyn FnMut(&RecordView<'_>) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        let first = sequences.partition_point(|sequence| *sequence == 0);
+        let end = sequences.partition_point(|sequence| *sequence <= self.head());
+        self.store.pick(&sequences[first..end], visit)
+    }
+
     /// Up to `limit` records of a stream from a version on (inclusive), in the direction given. Backward, a
     /// version above the stream's means its last.
     ///

@@ -121,3 +121,25 @@ fn the_largest_append_that_is_taken_fits_a_segment() {
     let read = ledger.read(ledger.head(), 1, Direction::Forward).expect("reads");
     assert_eq!(read[0].key.as_deref(), Some(&*format!("key-{}", largest - 1 + 1_000 * largest)));
 }
+
+#[test]
+fn picked_records_are_those_that_there_are_each_once_and_in_order() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (ledger, _) = open(directory.path(), IndexKind::Plain);
+    for commit in 0..40u32 {
+        let records = (commit * 50..commit * 50 + 50)
+            .map(|number| record(if number % 3 == 0 { "a-1" } else { "b-1" }, &number.to_le_bytes()));
+        ledger.append(Append::of(records.collect())).expect("nothing is in the way");
+    }
+    let head = ledger.head();
+    let wanted = [0, 1, 2, 2, 700, 1_999, head, head + 1, u64::MAX];
+    let mut seen = Vec::new();
+    let mut see = |record: &daybook_ledger::RecordView<'_>| {
+        assert_eq!(record.payload, &u32::try_from(record.sequence - 1).expect("few").to_le_bytes());
+        seen.push(record.sequence);
+        std::ops::ControlFlow::Continue(())
+    };
+    ledger.pick(&wanted, &mut see).expect("reads");
+    ledger.pick(&[], &mut see).expect("reads");
+    assert_eq!(seen, [1, 2, 700, 1_999, 2_000]);
+}
