@@ -14,9 +14,6 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-/// Records this close to each other are read in one go, with those between them.
-const NEAR: u64 = 64;
-
 /// The moment that the parameters name.
 pub(super) fn moment(
     as_of: Option<TimeOrDate>,
@@ -180,18 +177,11 @@ pub(super) fn records(
     mut wanted: Vec<u64>,
 ) -> Result<BTreeMap<u64, Record>, JournalError> {
     wanted.sort_unstable();
-    wanted.dedup();
     let mut found = BTreeMap::new();
-    for run in wanted.chunk_by(|a, b| b - a <= NEAR) {
-        let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
-        let mut left = run.iter().copied().peekable();
-        journal.ledger().scan(*first, *last, &mut |record| {
-            if left.next_if_eq(&record.sequence).is_some() {
-                found.insert(record.sequence, record.to_owned());
-            }
-            ControlFlow::Continue(())
-        })?;
-    }
+    journal.ledger().pick(&wanted, &mut |record| {
+        found.insert(record.sequence, record.to_owned());
+        ControlFlow::Continue(())
+    })?;
     Ok(found)
 }
 
