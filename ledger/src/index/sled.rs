@@ -21,7 +21,7 @@ use sled::Batch;
 use super::plain::window;
 use super::{Direction, Index, IndexBatch, IndexError, KeyHash, Snapshots, Totals};
 use crate::bytes::{Reader, Short};
-use keys::{Keys, Kind, Limits, remove_run};
+use keys::{CHUNK_ENTRIES, Keys, Kind, Limits, Merging, remove_some};
 use postings::{Posting, block_of};
 use snapshots::Generations;
 use store::{Found, Of, Store};
@@ -66,7 +66,7 @@ pub(crate) enum IndexFound {
 pub(crate) struct SledIndex {
     shared: RwLock<Shared>,
     /// Held by the one that applies a batch.
-    applying: Mutex<Applying>,
+    applying: Mutex<Work>,
     /// Entries of streams asked for lately. Filled by readers, so behind a lock of its own, always taken within
     /// `shared`'s.
     streams: Mutex<HashMap<Arc<str>, StreamEntry>>,
@@ -133,6 +133,15 @@ fn posting_version(key: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(*key.get(5..)?.first_chunk()?))
 }
 
+/// What the one that applies batches has at hand.
+#[derive(Debug, Default)]
+struct Work {
+    applying: Applying,
+    merging: Vec<Merging>,
+    /// Runs that were merged into another and whose values are being removed.
+    removing: Vec<u32>,
+}
+
 fn manifest(applied: u64, applying: &Applying) -> Vec<u8> {
     let mut out = vec![FORMAT];
     out.extend_from_slice(&applied.to_le_bytes());
@@ -192,7 +201,7 @@ impl SledIndex {
     fn with(store: Store, limits: Limits, loaded: Loaded) -> SledIndex {
         SledIndex {
             shared: RwLock::new(loaded.shared),
-            applying: Mutex::new(loaded.applying),
+            applying: Mutex::new(Work { applying: loaded.applying, ..Work::default() }),
             streams: Mutex::default(),
             generations: loaded.generations,
             limits,
@@ -293,39 +302,52 @@ impl SledIndex {
         Ok(Some(entry))
     }
 
-    /// Merges runs of keys until no tier is full.
-    fn merge(&self, applying: &mut Applying) -> Result<(), IndexError> {
-        loop {
-            let (due, applied) = {
-                let shared = self.shared();
-                (shared.keys.due(self.limits), shared.applied)
-            };
-            let Some(merge) = due else { return Ok(()) };
+    /// Goes on with merging runs of keys, in proportion to the entries that were added: by twice as many in every
+    /// tier, so that a merge ends before the next is due, and no batch waits for all of one.
+    fn tend(&self, work: &mut Work, added: usize) -> Result<(), IndexError> {
+        let Work { applying, merging, removing } = work;
+        let entries = 2 * added + CHUNK_ENTRIES;
+        let due = |merging: &[Merging]| self.shared().keys.due(self.limits, merging);
+        while let Some(due) = due(merging) {
             // Until the manifest knows the merged run, it must know that its values are to be removed.
             let id = applying.keys.run_next;
             applying.keys.run_next += 1;
             applying.keys.doomed.push(id);
             let mut batch = Batch::default();
-            batch.insert(MANIFEST, manifest(applied, applying));
+            batch.insert(MANIFEST, manifest(self.shared().applied, applying));
             self.store.apply(Of::Index, batch)?;
-
-            let (head, merged, mut batch) = merge.run(&self.store, id, self.limits)?;
-            let keys = &mut applying.keys;
-            keys.doomed.retain(|doomed| *doomed != id);
-            keys.runs.retain(|run| !merge.gone().any(|gone| gone == run.id));
-            keys.runs.push(head);
-            keys.doomed.extend(merge.gone());
-            batch.insert(MANIFEST, manifest(applied, applying));
-            {
-                let mut shared = self.shared.write().unwrap_or_else(PoisonError::into_inner);
-                self.store.apply(Of::Index, batch)?;
-                shared.keys.replace(&merge, merged);
-            }
-            for gone in merge.gone() {
-                remove_run(&self.store, gone)?;
-            }
-            applying.keys.doomed.clear();
+            merging.push(Merging::begin(due, &self.store, id, self.limits)?);
         }
+        for number in (0..merging.len()).rev() {
+            if merging[number].step(&self.store, entries)? {
+                let merged = merging.swap_remove(number);
+                let (id, gone) = (merged.id(), merged.gone().collect::<Vec<u32>>());
+                let (head, run, mut batch) = merged.finish();
+                let keys = &mut applying.keys;
+                keys.doomed.retain(|doomed| *doomed != id);
+                keys.runs.retain(|run| !gone.contains(&run.id));
+                keys.runs.push(head);
+                keys.doomed.extend(&gone);
+                let mut shared = self.shared.write().unwrap_or_else(PoisonError::into_inner);
+                batch.insert(MANIFEST, manifest(shared.applied, applying));
+                self.store.apply(Of::Index, batch)?;
+                shared.keys.replace(&gone, run);
+                removing.extend(gone);
+            }
+        }
+        // The manifest forgets them with the next batch.
+        let mut left = 4 + entries.div_ceil(CHUNK_ENTRIES);
+        while left > 0
+            && let Some(run) = removing.last()
+        {
+            if remove_some(&self.store, *run, left)? {
+                applying.keys.doomed.retain(|doomed| doomed != run);
+                removing.pop();
+            } else {
+                left = 0;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -363,8 +385,8 @@ impl Index for SledIndex {
         if added.is_empty() {
             return Ok(());
         }
-        let mut held = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut applying = held.clone();
+        let mut work = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut applying = work.applying.clone();
         let mut batch = Batch::default();
         let mut streams = Vec::with_capacity(added.streams.len());
         let change = {
@@ -398,8 +420,8 @@ impl Index for SledIndex {
                 keep(&mut kept, name, entry);
             }
         }
-        *held = applying;
-        self.merge(&mut held)
+        work.applying = applying;
+        self.tend(&mut work, added.all_keys().count() + added.all_commit_keys().count())
     }
 
     fn stream_version(&self, stream: &str) -> Result<Option<u64>, IndexError> {

@@ -17,7 +17,7 @@ use crate::index::{IndexBatch, IndexError, KeyHash, KeyMap};
 const ENTRY_BYTES: usize = 16 + 8;
 
 /// Entries in one value of a run.
-const CHUNK_ENTRIES: usize = 340;
+pub(super) const CHUNK_ENTRIES: usize = 340;
 
 /// A value of young entries is extended by the next batch until it holds this many.
 const YOUNG_VALUE_ENTRIES: usize = 170;
@@ -27,6 +27,9 @@ const GUIDE_BYTES: usize = 8 * 1024;
 
 /// Values written in one batch while runs are merged.
 const MERGE_BATCH_VALUES: usize = 64;
+
+/// Values removed in one batch when the index is opened.
+const REMOVED_AT_ONCE: usize = 256;
 
 /// So many runs of about one size are merged into one of the next.
 const FAN_IN: usize = 4;
@@ -173,7 +176,7 @@ impl Keys {
     /// Reads the set as the manifest describes it, and removes what an interrupted merge left.
     pub(super) fn open(store: &Store, ledger: &mut Ledger) -> Result<Keys, IndexError> {
         for run in std::mem::take(&mut ledger.doomed) {
-            remove_run(store, run)?;
+            while !remove_some(store, run, REMOVED_AT_ONCE)? {}
         }
         let mut keys = Keys::default();
         for number in ledger.young_first..ledger.young_next {
@@ -335,21 +338,23 @@ impl Keys {
         }
     }
 
-    /// The oldest runs that are to be merged into one, if any tier has as many as that.
-    pub(super) fn due(&self, limits: Limits) -> Option<Merge> {
+    /// Runs that are to be merged into one, if any tier has as many as that beside those under way.
+    pub(super) fn due(&self, limits: Limits, under_way: &[Merging]) -> Option<Due> {
+        let taken =
+            |run: &Run| under_way.iter().any(|merging| merging.gone().any(|gone| gone == run.head.id));
         let mut tiers: HashMap<u32, Vec<Arc<Run>>> = HashMap::new();
-        for run in &self.runs {
-            let tier = tiers.entry(run.tier(limits.young_max)).or_default();
-            tier.push(Arc::clone(run));
+        for run in self.runs.iter().filter(|run| !taken(run)) {
+            tiers.entry(run.tier(limits.young_max)).or_default().push(Arc::clone(run));
         }
-        let runs = tiers.into_values().find(|runs| runs.len() >= FAN_IN)?;
+        let mut runs = tiers.into_values().find(|runs| runs.len() >= FAN_IN)?;
+        runs.truncate(FAN_IN);
         let going: u64 = runs.iter().map(|run| run.filter.bytes() as u64).sum();
-        Some(Merge { runs, filter_bytes_others: self.filter_bytes() - going })
+        Some(Due { runs, filter_bytes_others: self.filter_bytes() - going })
     }
 
     /// Puts a merged run in the place of those it was made of.
-    pub(super) fn replace(&mut self, merge: &Merge, merged: RunInMemory) {
-        self.runs.retain(|run| !merge.runs.iter().any(|gone| gone.head.id == run.head.id));
+    pub(super) fn replace(&mut self, gone: &[u32], merged: RunInMemory) {
+        self.runs.retain(|run| !gone.contains(&run.head.id));
         self.runs.push(merged.0);
     }
 
@@ -389,14 +394,18 @@ fn matching(value: &[u8], hash: u128) -> Result<impl Iterator<Item = u64>, Short
     Ok(found.map(|entry| entry[16..].first_chunk().map_or(0, |tagged| u64::from_be_bytes(*tagged))))
 }
 
-pub(super) fn remove_run(store: &Store, run: u32) -> Result<(), IndexError> {
+/// Removes up to `values_max` values of a run to which nothing refers; true when none is left.
+pub(super) fn remove_some(store: &Store, run: u32, values_max: usize) -> Result<bool, IndexError> {
     for kind in [RUN, GUIDE] {
-        store.remove_all(Of::Index, &value_key(kind, run, 0)[..5])?;
+        if !store.remove_some(Of::Index, &value_key(kind, run, 0)[..5], values_max)? {
+            return Ok(false);
+        }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Cuts sorted entries into values and builds their fences and filter.
+#[derive(Debug)]
 struct RunMaker {
     run: Run,
     chunk: Vec<u8>,
@@ -445,39 +454,54 @@ impl RunMaker {
 }
 
 /// Several runs that are to become one.
-pub(super) struct Merge {
+pub(super) struct Due {
     runs: Vec<Arc<Run>>,
     filter_bytes_others: u64,
 }
 
-impl Merge {
+/// Several runs becoming one, a step at a time, so that no batch has to wait for all of it. Nothing refers to the
+/// new run before it is whole.
+#[derive(Debug)]
+pub(super) struct Merging {
+    runs: Vec<Arc<Run>>,
+    sources: Vec<Source>,
+    maker: RunMaker,
+}
+
+impl Merging {
+    pub(super) fn begin(due: Due, store: &Store, id: u32, limits: Limits) -> Result<Merging, IndexError> {
+        let count = due.runs.iter().map(|run| run.head.entries).sum();
+        let maker = RunMaker::new(id, count, limits, due.filter_bytes_others);
+        let sources = due.runs.iter().map(|run| Source::open(store, run.head)).collect::<Result<_, _>>()?;
+        Ok(Merging { runs: due.runs, sources, maker })
+    }
+
     /// Numbers of the runs that are merged.
     pub(super) fn gone(&self) -> impl Iterator<Item = u32> {
         self.runs.iter().map(|run| run.head.id)
     }
 
-    /// Writes the merged run, a bounded number of values in memory at a time. Nothing refers to it yet: the last
-    /// batch is returned, for the manifest to go with it.
-    pub(super) fn run(
-        &self,
-        store: &Store,
-        id: u32,
-        limits: Limits,
-    ) -> Result<(RunHead, RunInMemory, Batch), IndexError> {
-        let count = self.runs.iter().map(|run| run.head.entries).sum();
-        let mut maker = RunMaker::new(id, count, limits, self.filter_bytes_others);
-        let mut sources = Vec::new();
-        for run in &self.runs {
-            sources.push(Source::open(store, run.head)?);
-        }
+    /// Number of the run that they become.
+    pub(super) fn id(&self) -> u32 {
+        self.maker.run.head.id
+    }
+
+    /// Merges about so many entries more, a bounded number of values in memory at a time; true when that was all.
+    pub(super) fn step(&mut self, store: &Store, entries: usize) -> Result<bool, IndexError> {
         let (mut batch, mut values) = (Batch::default(), 0);
-        loop {
-            let least = sources.iter().enumerate().filter_map(|(at, source)| Some((source.next?, at))).min();
-            let Some((entry, at)) = least else { break };
-            sources[at].advance(store)?;
-            maker.push(entry);
-            if maker.is_chunk_full() {
-                maker.close_chunk(&mut batch);
+        for _ in 0..entries {
+            let sources = self.sources.iter().enumerate();
+            let least = sources.filter_map(|(at, source)| Some((source.next?, at))).min();
+            let Some((entry, at)) = least else {
+                if values > 0 {
+                    store.apply(Of::Index, batch)?;
+                }
+                return Ok(true);
+            };
+            self.sources[at].advance(store)?;
+            self.maker.push(entry);
+            if self.maker.is_chunk_full() {
+                self.maker.close_chunk(&mut batch);
                 values += 1;
                 if values == MERGE_BATCH_VALUES {
                     store.apply(Of::Index, std::mem::take(&mut batch))?;
@@ -485,12 +509,22 @@ impl Merge {
                 }
             }
         }
-        let run = maker.finish(&mut batch);
-        Ok((run.head, RunInMemory(Arc::new(run)), batch))
+        if values > 0 {
+            store.apply(Of::Index, batch)?;
+        }
+        Ok(false)
+    }
+
+    /// The merged run, with the batch that makes it whole, for the manifest to go with it.
+    pub(super) fn finish(self) -> (RunHead, RunInMemory, Batch) {
+        let mut batch = Batch::default();
+        let run = self.maker.finish(&mut batch);
+        (run.head, RunInMemory(Arc::new(run)), batch)
     }
 }
 
 /// One run being merged: its entries, value by value.
+#[derive(Debug)]
 struct Source {
     head: RunHead,
     number: u32,

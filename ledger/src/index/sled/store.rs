@@ -168,23 +168,27 @@ impl Store {
         answered.map(|_| ())
     }
 
+    /// Removes up to `keys_max` keys that begin with `prefix`; true when none is left.
+    pub(super) fn remove_some(&self, of: Of, prefix: &[u8], keys_max: usize) -> Result<bool, IndexError> {
+        let (mut batch, mut found) = (Batch::default(), 0);
+        contain(&self.broken, || {
+            for key in self.tree(of).scan_prefix(prefix).keys().take(keys_max) {
+                batch.remove(key?);
+                found += 1;
+            }
+            Ok(())
+        })?;
+        if found > 0 {
+            self.apply(of, batch)?;
+        }
+        Ok(found < keys_max)
+    }
+
     /// Removes every key that begins with `prefix`.
     pub(super) fn remove_all(&self, of: Of, prefix: &[u8]) -> Result<(), IndexError> {
         const STEP: usize = 256;
-        loop {
-            let (mut batch, mut found) = (Batch::default(), 0);
-            contain(&self.broken, || {
-                for key in self.tree(of).scan_prefix(prefix).keys().take(STEP) {
-                    batch.remove(key?);
-                    found += 1;
-                }
-                Ok(())
-            })?;
-            if found == 0 {
-                return Ok(());
-            }
-            self.apply(of, batch)?;
-        }
+        while !self.remove_some(of, prefix, STEP)? {}
+        Ok(())
     }
 
     /// Number of sled keys, and bytes on disk.

@@ -176,10 +176,48 @@ fn keys_are_found_through_runs_and_merges_and_after_reopening() {
             sled = open_with(dir.path(), small()).unwrap().0;
         }
     }
-    let runs = sled.applying.lock().unwrap().keys.runs.len();
-    assert!((2..12).contains(&runs), "{runs} runs: merging keeps them few");
+    let runs = sled.applying.lock().unwrap().applying.keys.runs.len();
+    assert!((2..20).contains(&runs), "{runs} runs: merging keeps them few");
     keys_alike(&sled, &plain, plain.applied());
     assert_eq!(sled.totals().unwrap(), plain.totals().unwrap());
+}
+
+#[test]
+fn runs_are_merged_step_by_step_and_nothing_is_left_of_merges_cut_short() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = Limits { young_max: 1_000, filter_bytes_max: 1 << 20 };
+    let mut sled = open_with(dir.path(), limits).unwrap().0;
+    let (mut next, mut most_under_way, mut most_runs) = (1, 0, 0);
+    for round in 0..150 {
+        let mut batch = IndexBatch { from: next, to: next + 999, ..IndexBatch::default() };
+        for sequence in next..next + 1_000 {
+            note_key(&mut batch, fill_key(sequence), sequence);
+        }
+        next += 1_000;
+        sled.apply(&batch).unwrap();
+        {
+            let work = sled.applying.lock().unwrap();
+            most_under_way = most_under_way.max(work.merging.len());
+            most_runs = most_runs.max(work.applying.keys.runs.len());
+        }
+        if round % 29 == 28 {
+            drop(sled);
+            sled = open_with(dir.path(), limits).unwrap().0;
+        }
+    }
+    assert!(most_under_way > 0, "some merges take several batches");
+    assert!(most_runs <= 28, "{most_runs} runs: at most seven of each size");
+    let mut found = Vec::new();
+    for sequence in (1..next).step_by(37) {
+        found.clear();
+        sled.key_candidates(fill_key(sequence), &mut found).unwrap();
+        assert_eq!(found, [sequence]);
+    }
+    drop(sled);
+    let sled = open_with(dir.path(), limits).unwrap().0;
+    assert_eq!(sled.totals().unwrap().keys, 150_000);
+    let (sled_keys, _) = sled.store.size().unwrap();
+    assert!(sled_keys < 150_000 / 340 + 200, "{sled_keys} sled keys: values of runs that are gone are left");
 }
 
 #[test]
