@@ -46,7 +46,7 @@ impl Daybook {
     pub(super) fn within(config: Config) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let journal =
-            Journal::open(directory.path(), Opening { access: Access::Create, progress: None }).unwrap();
+            Journal::open(directory.path(), &Opening { access: Access::Create, progress: None }).unwrap();
         let journal = Arc::new(journal);
         let endpoint = routes_within(journal.clone(), config).boxed();
         let administrator = journal.first_token().unwrap().unwrap().secret;

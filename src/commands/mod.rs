@@ -109,7 +109,7 @@ pub(crate) enum CommandError {
 /// Where a command works: at the directory, or through a service.
 pub(crate) enum Place {
     /// The directory itself.
-    Here(Journal),
+    Here(Box<Journal>),
     /// A service that holds it.
     There(Remote),
 }
@@ -127,15 +127,15 @@ impl Context {
     fn place(&self, access: Access) -> Result<Place, CommandError> {
         Ok(match &self.server {
             Some(url) => Place::There(Remote::connect(url)?),
-            None => Place::Here(self.open(access)?),
+            None => Place::Here(Box::new(self.open(access)?)),
         })
     }
 
     /// Opens the directory, with a progress bar where that takes long.
     fn open(&self, access: Access) -> Result<Journal, CommandError> {
         let bar = terminal::Bar::new("opening the ledger");
-        let opening = Opening { access, progress: Some(bar.callback()), ..Opening::default() };
-        let opened = Journal::open(&self.data, opening);
+        let opening = Opening { access, progress: Some(bar.callback()) };
+        let opened = Journal::open(&self.data, &opening);
         bar.finish();
         opened.map_err(|error| explain_held(error, &self.data))
     }

@@ -7,7 +7,7 @@ use daybook_projections::{Position, Summary, Way};
 use daybook_schemas::{Currency, KeyRing, PortfolioId};
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
-use std::io::{self, Write};
+use std::io;
 
 /// How wide a statement's curve is drawn, in characters.
 const CURVE_WIDTH: usize = 60;
@@ -88,6 +88,9 @@ impl Replay {
                 Err(error) => return Err(error.into()),
             }
         }
+        if statements.is_empty() {
+            terminal::remark("no portfolio was known then");
+        }
         match self.format {
             Format::Text => print_text(&statements)?,
             Format::Json if wanted.is_some() => {
@@ -115,7 +118,7 @@ impl Replay {
         let rebuilt = match place {
             Place::Here(journal) => {
                 let rebuilt = journal.rebuild(wanted, self.check, &*progress)?;
-                (rebuilt, Some(journal))
+                (rebuilt, Some(*journal))
             }
             Place::There(remote) => {
                 // The keys stay where the directory is: names are printed as the service says them or not at all.

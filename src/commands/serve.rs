@@ -71,7 +71,7 @@ fn tell(opened: &Opened) {
     match &opened.index {
         IndexOpened::Current => {}
         IndexOpened::CaughtUp { records } => {
-            tracing::info!("the index took in {records} records that it lacked")
+            tracing::info!("the index took in {records} records that it lacked");
         }
         IndexOpened::Rebuilt { reason, records } => {
             if !opened.created {

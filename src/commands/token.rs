@@ -1,10 +1,10 @@
 //! `daybook token`: issuing, listing and revoking bearer tokens.
 
 use super::{CommandError, Context, Outcome, Place, TextOrJson, terminal};
-use crate::journal::{Access, Author, JournalError, NewToken};
+use crate::journal::{Access, Author, JournalError, NewToken, instant};
 use clap::Subcommand;
 use daybook_schemas::events::Role;
-use daybook_schemas::{PortfolioId, Timestamp, TokenId};
+use daybook_schemas::{PortfolioId, TokenId};
 use serde_json::{Value, json};
 
 /// What a list says of each token.
@@ -33,7 +33,7 @@ pub(super) struct Issue {
     /// A portfolio it is for; may be repeated.
     #[arg(long, value_name = "ID")]
     portfolio: Vec<String>,
-    /// When it ends, RFC 3339.
+    /// When it ends: RFC 3339, or a date for the end of that day in UTC.
     #[arg(long, value_name = "T")]
     expires: Option<String>,
 }
@@ -83,11 +83,7 @@ impl NewToken {
             })?,
             subject,
             portfolios,
-            expires: expires
-                .map(|time| {
-                    Timestamp::parse(time).map_err(|error| JournalError::field("expires", error.to_string()))
-                })
-                .transpose()?,
+            expires: expires.map(|time| instant("expires", time)).transpose()?,
         })
     }
 }

@@ -247,6 +247,17 @@ impl<'c> Desk<'c> {
             // What one row says of the contract holds for the rows after it, so that two rows cannot contradict.
             self.facts.insert(id, InstrumentFacts { multiplier: Some(stated), ..facts.clone() });
         }
+        if warning.is_none()
+            && sought.currency.is_none()
+            && facts.provisional
+            && let Some(portfolio) = self.portfolio
+            && facts.currency != portfolio.base_currency
+        {
+            warning = Some(format!(
+                "`{}` is taken to be in {}, as it was when it was first seen, though the portfolio is in {}: state `currency` if that is wrong",
+                symbol.text, facts.currency, portfolio.base_currency
+            ));
+        }
         Ok(Found { id, facts, warning })
     }
 

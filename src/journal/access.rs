@@ -51,6 +51,12 @@ pub(crate) fn secret_hash(secret: &str) -> ContentHash {
     ContentHash::of(secret.as_bytes())
 }
 
+/// Whether a character would break a line or change how others around it are shown.
+pub(super) fn is_unprintable(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
+}
+
 fn random<const N: usize>() -> Result<[u8; N], JournalError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes)
@@ -94,8 +100,11 @@ impl Journal {
         }
         let subject = new.subject.unwrap_or_else(|| new.role.to_string());
         let subject = subject.trim();
-        if subject.is_empty() || subject.len() > 200 {
-            return Err(JournalError::field("subject", "a subject has 1 to 200 bytes"));
+        if subject.is_empty() || subject.len() > 200 || subject.chars().any(is_unprintable) {
+            return Err(JournalError::field(
+                "subject",
+                "a subject has 1 to 200 bytes, all of them printable",
+            ));
         }
         {
             let library = self.library()?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Why the journal did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
-pub enum JournalError {
+pub(crate) enum JournalError {
     /// There is no such thing.
     #[error("there is no {what} {id}")]
     NotFound {
@@ -75,15 +75,15 @@ pub enum JournalError {
 
 /// One thing that is wrong with the input.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Invalid {
+pub(crate) struct Invalid {
     /// The file, where there is one.
-    pub file: Option<String>,
+    pub(crate) file: Option<String>,
     /// The line, from 1.
-    pub line: Option<u64>,
+    pub(crate) line: Option<u64>,
     /// The column or field.
-    pub field: Option<String>,
+    pub(crate) field: Option<String>,
     /// What is wrong, and what to do.
-    pub detail: String,
+    pub(crate) detail: String,
 }
 
 impl std::fmt::Display for Invalid {
@@ -106,8 +106,8 @@ impl JournalError {
         Self::File { path: path.to_owned(), error }
     }
 
-    pub(crate) fn not_found(what: &'static str, id: impl ToString) -> Self {
-        Self::NotFound { what, id: id.to_string() }
+    pub(crate) fn not_found(what: &'static str, id: impl std::fmt::Display) -> Self {
+        Self::NotFound { what, id: format!("{id}") }
     }
 
     /// One field that cannot be used.

@@ -108,8 +108,8 @@ impl importers::Context for ImportContext {
 
     fn account(&self, portfolio: PortfolioId, label: &str) -> Option<AccountId> {
         let portfolio = self.directory.get(portfolio)?;
-        let hash = self.keys.keyed_hash(portfolio.name.key(), label).ok()?;
-        let id = AccountId::from_bytes(*hash.first_chunk()?);
+        let id =
+            importers::accounts::account_id(&self.keys, portfolio.name.key(), portfolio.id, label).ok()?;
         portfolio.accounts.contains_key(&id).then_some(id)
     }
 
@@ -270,8 +270,7 @@ impl Journal {
             let reverted = ImportReverted { import: id, reason: Some("interrupted".into()) };
             self.record(author, vec![Draft::new(stream::import(id), now(), reverted)], Terms::default())?;
         }
-        self.library()?;
-        Ok(())
+        self.catch_up(None)
     }
 
     fn append_import(

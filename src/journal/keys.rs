@@ -2,37 +2,61 @@
 
 use super::JournalError;
 use daybook_schemas::{KeyId, KeyRing};
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 /// The name of the key file in the data directory, unless `DAYBOOK_KEYS` says otherwise.
 pub(crate) const FILE_NAME: &str = "keys";
+/// The most bytes that a key file may have: about half a million keys.
+const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// The keys of a ledger and the file that holds them.
 pub(crate) struct KeyFile {
     path: PathBuf,
     ring: RwLock<KeyRing>,
     writable: bool,
+    /// Whether the file's last line has no end: torn by a crash before its key was used, or by a bad copy.
+    torn: bool,
 }
 
 impl KeyFile {
     /// Reads a key file; one that is not there yet is empty.
     pub(crate) fn open(path: PathBuf, writable: bool) -> Result<Self, JournalError> {
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        let mut text = String::new();
+        match File::open(&path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(JournalError::file(&path, error)),
-        };
+        }
+        if text.len() as u64 > FILE_BYTES_MAX {
+            let detail = format!("it is larger than {} MiB, so it is no key file", FILE_BYTES_MAX >> 20);
+            return Err(JournalError::KeyFile { path, detail });
+        }
+        let torn = whole_lines(&text).len() < text.len();
         let ring = KeyRing::parse(whole_lines(&text))
             .map_err(|error| JournalError::KeyFile { path: path.clone(), detail: error.to_string() })?;
-        Ok(Self { path, ring: RwLock::new(ring), writable })
+        Ok(Self { path, ring: RwLock::new(ring), writable, torn })
     }
 
-    /// A ring that is in no file, for records that were fetched from elsewhere.
-    pub(crate) fn detached() -> Self {
-        Self { path: PathBuf::new(), ring: RwLock::default(), writable: false }
+    /// Holds the file against the keys that the ledger names. A torn line whose key was in use is refused, because the
+    /// next key would be written over what is left of it; keys that are missing otherwise are told of.
+    pub(crate) fn compare(&self, named: impl Iterator<Item = KeyId>) -> Result<(), JournalError> {
+        let ring = self.ring();
+        let missing: BTreeSet<KeyId> = named.filter(|id| !ring.contains(*id)).collect();
+        let Some(first) = missing.first() else { return Ok(()) };
+        let detail = format!(
+            "{} of the keys that the ledger names are not in it ({first} is the first): what they seal cannot be read; put the right file in its place",
+            missing.len()
+        );
+        if self.torn && self.writable {
+            let detail = format!("its last line is cut off, and {detail}");
+            return Err(JournalError::KeyFile { path: self.path.clone(), detail });
+        }
+        tracing::warn!("{}: {detail}", self.path.display());
+        Ok(())
     }
 
     /// The keys as they are now.
@@ -117,6 +141,8 @@ mod tests {
         OpenOptions::new().append(true).open(&path).unwrap().write_all(b"portfolio-0000").unwrap();
         let file = KeyFile::open(path.clone(), true).unwrap();
         assert!(file.ring().contains(id(1)));
+        file.compare(std::iter::once(id(1))).unwrap();
+        assert!(matches!(file.compare(std::iter::once(id(9))), Err(JournalError::KeyFile { .. })));
         file.ensure(id(2)).unwrap();
         let ring = KeyFile::open(path, false).unwrap();
         assert!(ring.ring().contains(id(1)) && ring.ring().contains(id(2)));

@@ -3,6 +3,7 @@
 use super::entry::{decode, meta};
 use daybook_ledger::Ledger;
 use daybook_projections::{AnnouncedSplit, Library, NeedsDisk, Observation, ObservationKind, PriceSource};
+use daybook_schemas::events::TickKind;
 use daybook_schemas::{Event, InstrumentId, Timestamp};
 use std::ops::ControlFlow;
 
@@ -20,10 +21,9 @@ impl PriceSource for Market<'_> {
         at: Timestamp,
         known: u64,
     ) -> Result<Option<Observation>, NeedsDisk> {
-        match self.library.prices.latest(instrument, at, known) {
-            Err(needed) => self.on_disk(needed, instrument, at, known),
-            found => found,
-        }
+        self.library
+            .prices
+            .latest_reading(instrument, at, known, &mut |needed| self.on_disk(needed, instrument, at, known))
     }
 
     fn announced_splits(&self, instrument: InstrumentId, known: u64) -> Vec<AnnouncedSplit> {
@@ -35,7 +35,7 @@ impl Market<'_> {
     /// Looks through the ticks that were thinned out. What cannot be read stays a price that is not known.
     fn on_disk(
         &self,
-        needed: NeedsDisk,
+        needed: &NeedsDisk,
         instrument: InstrumentId,
         at: Timestamp,
         known: u64,
@@ -46,7 +46,7 @@ impl Market<'_> {
             .strip_prefix("market-")
             .and_then(|rest| rest.rsplit_once('-'))
             .map_or("", |(feed, _)| feed);
-        let Some(ledger) = self.ledger else { return Err(needed) };
+        let Some(ledger) = self.ledger else { return Err(needed.clone()) };
         let read = ledger.scan(needed.from_sequence, needed.to_sequence.min(known), &mut |record| {
             let later = best.as_ref().is_none_or(|best| record.occurred_at >= best.occurred_at.nanos());
             if record.stream == needed.stream && record.occurred_at <= at.nanos() && later {
@@ -54,6 +54,7 @@ impl Market<'_> {
                 if self.library.imports.counts(meta.import, known)
                     && let Ok(Event::PriceTick(tick)) = decode(record)
                     && tick.instrument == instrument
+                    && !matches!(tick.kind, TickKind::Bid | TickKind::Ask)
                 {
                     best = Some(Observation {
                         price: tick.price.get(),
@@ -71,7 +72,7 @@ impl Market<'_> {
             Ok(()) => Ok(best),
             Err(error) => {
                 tracing::error!(%error, "a price could not be read");
-                Err(needed)
+                Err(needed.clone())
             }
         }
     }

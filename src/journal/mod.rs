@@ -14,13 +14,13 @@ mod rebuild;
 mod shelf;
 mod views;
 
-pub(crate) use access::{IssuedToken, NewToken, Principal, secret_hash};
-pub(crate) use entry::{Author, Draft, decode, meta, to_json, type_name};
+pub(crate) use access::{NewToken, Principal};
+pub(crate) use entry::{Author, Draft, decode, meta, to_json};
 pub(crate) use error::{Invalid, JournalError};
 pub(crate) use imports::{ImportReport, ImportRequest};
-pub(crate) use portfolios::{NewPortfolio, Transacted};
+pub(crate) use portfolios::NewPortfolio;
 pub(crate) use rebuild::{Checked, Rebuilt, Stored};
-pub(crate) use views::{Moment, PortfolioView};
+pub(crate) use views::{Moment, PortfolioView, instant};
 
 use daybook_ledger::{
     Append, CommitKey, Expected, Ledger, NewRecord, OnKnown, OpenError, Opened, Options, Record,
@@ -51,12 +51,6 @@ pub(crate) struct Opening {
     pub(crate) access: Access,
     /// Told how far recovery and rebuilding have come.
     pub(crate) progress: Option<Arc<dyn Fn(u64, u64) + Send + Sync>>,
-}
-
-impl Default for Opening {
-    fn default() -> Self {
-        Self { access: Access::Write, progress: None }
-    }
 }
 
 /// The open ledger with all that is known of it.
@@ -123,7 +117,7 @@ fn segment_bytes() -> Result<Option<u64>, JournalError> {
 
 impl Journal {
     /// Opens the ledger in a directory, recovering what a crash left and rebuilding what is derived.
-    pub(crate) fn open(directory: &Path, opening: Opening) -> Result<Self, JournalError> {
+    pub(crate) fn open(directory: &Path, opening: &Opening) -> Result<Self, JournalError> {
         let writable = opening.access != Access::Read;
         let mut options =
             Options { create: opening.access == Access::Create, read_only: !writable, ..Options::default() };
@@ -151,6 +145,7 @@ impl Journal {
             part_bytes,
         };
         journal.catch_up(opening.progress.as_deref())?;
+        journal.keys.compare(journal.library()?.directory.list().map(|portfolio| portfolio.name.key()))?;
         Ok(journal)
     }
 

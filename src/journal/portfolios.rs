@@ -1,6 +1,6 @@
 //! Writing to portfolios: opening them, recording what a person states, and taking back what never happened.
 
-use super::access::id_parts;
+use super::access::{id_parts, is_unprintable};
 use super::imports::Placement;
 use super::{Author, Draft, Invalid, Journal, JournalError, Terms, decode, now};
 use crate::importers::{self, Place, PortfolioFacts, Role, TransactionFields};
@@ -10,6 +10,10 @@ use daybook_schemas::events::{
     QuarantineResolved,
 };
 use daybook_schemas::{Currency, Event, KeyId, PortfolioId, Sealed, Zone, stream};
+
+/// The rank of what a person types without a time of day: after the rows of files on that day, and among each other in
+/// the order they were recorded.
+const TYPED_RANK: u32 = u32::MAX;
 
 /// A portfolio to be opened.
 #[derive(Debug, Clone)]
@@ -46,8 +50,8 @@ impl Journal {
         commit_key: Option<CommitKey>,
     ) -> Result<PortfolioId, JournalError> {
         let name = new.name.trim();
-        if name.is_empty() || name.len() > 200 || name.chars().any(char::is_control) {
-            return Err(JournalError::field("name", "a name has 1 to 200 bytes and no line breaks"));
+        if name.is_empty() || name.len() > 200 || name.chars().any(is_unprintable) {
+            return Err(JournalError::field("name", "a name has 1 to 200 bytes, all of them printable"));
         }
         if new.lots != LotMethod::Fifo {
             return Err(JournalError::field(
@@ -116,19 +120,20 @@ impl Journal {
         let facts = self.portfolio_facts(portfolio)?;
         let context = self.import_context()?;
         let parsed =
-            importers::transaction(fields, &facts, &context, Place::default()).map_err(|faults| {
-                JournalError::Invalid(
-                    faults
-                        .into_iter()
-                        .map(|fault| Invalid {
-                            file: None,
-                            line: None,
-                            field: Some(fault.field.to_owned()),
-                            detail: fault.text,
-                        })
-                        .collect(),
-                )
-            })?;
+            importers::transaction(fields, &facts, &context, Place { rank: TYPED_RANK, ..Place::default() })
+                .map_err(|faults| {
+                    JournalError::Invalid(
+                        faults
+                            .into_iter()
+                            .map(|fault| Invalid {
+                                file: None,
+                                line: None,
+                                field: Some(fault.field.to_owned()),
+                                detail: fault.text,
+                            })
+                            .collect(),
+                    )
+                })?;
         let warnings = parsed.warnings.iter().map(ToString::to_string).collect();
         let mut drafts = Vec::with_capacity(parsed.drafts.len());
         for draft in parsed.drafts {

@@ -6,7 +6,7 @@ use daybook_projections::{
     AsOf, Book, EntryRow, Holding, ImportState, Library, PortfolioEntry, Position, Series, State, Summary,
     Trip, View, equity_series, positions, summary,
 };
-use daybook_schemas::{AccountId, Day, InstrumentId, KeyRing, PortfolioId, Timestamp, Zone};
+use daybook_schemas::{AccountId, Day, InstrumentId, KeyRing, PortfolioId, TimeError, Timestamp, Zone};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 
@@ -29,25 +29,30 @@ impl Moment {
         known_at: Option<&str>,
         at_sequence: Option<u64>,
     ) -> Result<Self, JournalError> {
-        let day_or_instant = |field: &str, text: &str| {
-            if let Ok(day) = Day::parse(text) {
-                return Ok(AsOf::Day(day));
-            }
-            Timestamp::parse(text)
-                .map(AsOf::Instant)
-                .map_err(|error| JournalError::field(field, error.to_string()))
-        };
         if known_at.is_some() && at_sequence.is_some() {
             return Err(JournalError::field("at_sequence", "say either known_at or at_sequence, not both"));
         }
         Ok(Self {
             as_of: as_of.map(|text| day_or_instant("as_of", text)).transpose()?,
-            known_at: known_at
-                .map(|text| day_or_instant("known_at", text).map(|moment| moment.instant(Zone::UTC)))
-                .transpose()?,
+            known_at: known_at.map(|text| instant("known_at", text)).transpose()?,
             at_sequence,
         })
     }
+}
+
+fn day_or_instant(field: &str, text: &str) -> Result<AsOf, JournalError> {
+    match (Day::parse(text), Timestamp::parse(text)) {
+        (Ok(day), _) => Ok(AsOf::Day(day)),
+        (_, Ok(instant)) => Ok(AsOf::Instant(instant)),
+        (Err(error @ TimeError::OutOfRange(_)), _) | (_, Err(error)) => {
+            Err(JournalError::field(field, error.to_string()))
+        }
+    }
+}
+
+/// Reads an instant; a date means the end of that day in UTC.
+pub(crate) fn instant(field: &str, text: &str) -> Result<Timestamp, JournalError> {
+    day_or_instant(field, text).map(|moment| moment.instant(Zone::UTC))
 }
 
 /// A portfolio, seen from a moment.
