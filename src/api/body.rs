@@ -54,10 +54,16 @@ impl Troubles {
     }
 }
 
-/// A body that ends with an error once it is too large, or pauses for too long.
+/// Bytes that a body must bring on average in a millisecond, once it had the time of three pauses: four kilobytes a
+/// second, so that nobody holds an upload's memory by sending it drop by drop.
+const BYTES_PER_MILLISECOND: u64 = 4;
+
+/// A body that ends with an error once it is too large, pauses for too long, or comes too slowly on the whole.
 pub(super) struct Metered {
     inner: Pin<Box<dyn AsyncRead + Send>>,
     left: u64,
+    read: u64,
+    began: Instant,
     pause_max: Duration,
     pause: Pin<Box<Sleep>>,
     troubles: Troubles,
@@ -70,6 +76,8 @@ impl Metered {
         let metered = Self {
             inner: Box::pin(body.into_async_read()),
             left: bytes_max,
+            read: 0,
+            began: Instant::now(),
             pause_max,
             pause: Box::pin(tokio::time::sleep(pause_max)),
             troubles: troubles.clone(),
@@ -92,7 +100,14 @@ impl AsyncRead for Metered {
                     Some(left) => self.left = left,
                     None => return Poll::Ready(Err(self.troubles.set(Trouble::TooLarge))),
                 }
-                let deadline = Instant::now() + self.pause_max;
+                self.read += read;
+                let earned = Duration::from_millis(self.read / BYTES_PER_MILLISECOND);
+                let latest = self.began + self.pause_max * 3 + earned;
+                let now = Instant::now();
+                if now > latest && read > 0 {
+                    return Poll::Ready(Err(self.troubles.set(Trouble::TooSlow)));
+                }
+                let deadline = latest.min(now + self.pause_max);
                 self.pause.as_mut().reset(deadline);
                 Poll::Ready(Ok(()))
             }

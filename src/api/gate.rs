@@ -100,7 +100,7 @@ impl<E: Endpoint<Output = Response>> Gate<E> {
                 let seconds = self.service.config.body_pause_max.as_secs();
                 Err(Problem::new(
                     Kind::TooSlow,
-                    format!("no byte of the body came for {seconds} s: send it again"),
+                    format!("the body paused for {seconds} s, or came drop by drop: send it again"),
                 ))
             }
             None => answered.map_err(|error| problem::from_poem(&error, &operation.path_names)),

@@ -227,10 +227,13 @@ impl Problem {
         self.kind
     }
 
-    /// With other words for the fields of its faults.
+    /// With other names for the fields of its faults.
     pub(super) fn rename(mut self, name: impl Fn(&mut Fault)) -> Self {
+        if self.errors.is_empty() {
+            return self;
+        }
         self.errors.iter_mut().for_each(name);
-        self
+        Self { sequence: self.sequence, headers: self.headers, ..Self::faulty(self.kind, self.errors) }
     }
 
     fn to_json(&self) -> Value {
@@ -529,6 +532,14 @@ mod tests {
         for kind in Kind::ALL {
             assert!(kind.status().is_client_error() || kind.status().is_server_error(), "{kind:?}");
         }
+    }
+
+    #[test]
+    fn a_fault_under_another_name_has_that_name_everywhere() {
+        let problem = Problem::from(vec![Fault::new("portfolio", "there is none")]);
+        let renamed = problem.rename(|fault| fault.field = Some("portfolios".to_owned())).to_json();
+        assert_eq!(renamed["detail"], "`portfolios`: there is none");
+        assert_eq!(renamed["errors"][0]["field"], "portfolios");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::record::record;
 use super::scalar::{Portfolio, Time, Token};
 use super::service::Service;
 use super::tags::Tag;
-use crate::journal::{NewToken, now};
+use crate::journal::{JournalError, NewToken, now};
 use daybook_projections::Grant;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
@@ -58,7 +58,7 @@ record! {
         subject: Option<String>,
         /// The portfolios that a service's token is for
         portfolios: Option<Vec<String>>,
-        /// When it ends, RFC 3339; never if not said
+        /// When it ends: RFC 3339, or a date for the end of that day in UTC; never if not said
         expires: Option<String>,
     }
 }
@@ -130,9 +130,10 @@ impl Tokens {
             .blocking(move |journal| {
                 attempt::earlier(journal, key.as_ref())?;
                 let portfolios = asked.portfolios.unwrap_or_default();
-                let new = NewToken::parse(&asked.role, asked.subject, &portfolios, asked.expires.as_deref())?;
+                let new = NewToken::parse(&asked.role, asked.subject, &portfolios, asked.expires.as_deref());
+                let new = new.map_err(in_request)?;
                 let (role, subject) = (new.role.to_string(), new.subject.clone());
-                let issued = journal.issue_token(&caller.author(), new, key)?;
+                let issued = journal.issue_token(&caller.author(), new, key).map_err(in_request)?;
                 let body = IssuedToken {
                     id: issued.id.into(),
                     token: issued.secret,
@@ -168,6 +169,15 @@ impl Tokens {
             })
             .await
     }
+}
+
+/// The command line names portfolios one by one; a request has a list of them.
+fn in_request(error: JournalError) -> Problem {
+    Problem::from(error).rename(|fault| {
+        if fault.field.as_deref() == Some("portfolio") {
+            fault.field = Some("portfolios".to_owned());
+        }
+    })
 }
 
 fn has_ended(grant: &Grant, now: daybook_schemas::Timestamp) -> bool {

@@ -55,6 +55,22 @@ impl AsyncRead for Stuck {
     }
 }
 
+/// A body that says one byte at a time, each well before the pause is over.
+struct Dripping(Pin<Box<tokio::time::Sleep>>);
+
+impl AsyncRead for Dripping {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        std::task::ready!(self.0.as_mut().poll(context));
+        out.put_slice(b" ");
+        self.0 = Box::pin(tokio::time::sleep(Duration::from_millis(20)));
+        Poll::Ready(Ok(()))
+    }
+}
+
 fn request(daybook: &Daybook, path: &str, kind: &str, body: Body) -> Request {
     Request::builder()
         .method(Method::POST)
@@ -100,6 +116,9 @@ async fn a_body_that_stops_coming_is_given_up() {
     let kind = format!("multipart/form-data; boundary={BOUNDARY}");
     let path = format!("/v1/portfolios/{mine}/imports");
     daybook.call(request(&daybook, &path, &kind, body)).await.is(408, "too-slow");
+    let body = Body::from_async_read(Dripping(Box::pin(tokio::time::sleep(Duration::ZERO))));
+    let path = format!("/v1/portfolios/{mine}/transactions");
+    daybook.call(request(&daybook, &path, "application/json", body)).await.is(408, "too-slow");
     assert!(began.elapsed() < Duration::from_secs(10));
 }
 

@@ -184,6 +184,27 @@ async fn what_contradicts_the_ledger_is_a_conflict() {
 }
 
 #[tokio::test]
+async fn a_token_that_cannot_be_issued_is_told_by_the_fields_of_the_request() {
+    let daybook = Daybook::new();
+    let head = daybook.head();
+    for (body, field) in [
+        (json!({}), "role"),
+        (json!({ "role": "king" }), "role"),
+        (json!({ "role": "client" }), "role"),
+        (json!({ "role": "service" }), "portfolios"),
+        (json!({ "role": "service", "portfolios": ["mine"] }), "portfolios"),
+        (json!({ "role": "service", "portfolios": "mine" }), "portfolios"),
+        (json!({ "role": "auditor", "expires": "2001-01-01T00:00:00Z" }), "expires"),
+        (json!({ "role": "auditor", "expires": "soon" }), "expires"),
+        (json!({ "role": "auditor", "subject": " " }), "subject"),
+    ] {
+        let problem = daybook.post("/v1/tokens", &body).await.is(422, "invalid-input");
+        assert_eq!(problem["errors"][0]["field"], field, "{body}: {problem}");
+    }
+    assert_eq!(daybook.head(), head);
+}
+
+#[tokio::test]
 async fn a_request_keeps_the_id_that_it_came_with_and_its_records_carry_it() {
     let daybook = Daybook::new();
     let mine = daybook.portfolio("Mine").await;
