@@ -3,6 +3,7 @@
 mod conformance;
 mod limits;
 mod matrix;
+mod noise;
 mod pages;
 mod problems;
 mod repetition;
