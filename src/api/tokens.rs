@@ -163,7 +163,7 @@ impl Tokens {
         self.0
             .blocking(move |journal| {
                 if attempt::earlier(journal, key.as_ref())?.is_none() {
-                    journal.revoke_token(&caller.author(), id.0.0, None)?;
+                    journal.revoke_token(&caller.author(), id.0.0, None, key)?;
                 }
                 Ok(Done)
             })

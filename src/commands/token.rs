@@ -150,7 +150,7 @@ impl Revoke {
         let id: TokenId = self.id.parse().map_err(|error| CommandError::Unusable(format!("{error}")))?;
         match context.place(Access::Write)? {
             Place::Here(journal) => {
-                journal.revoke_token(&Author::operator(), id, None)?;
+                journal.revoke_token(&Author::operator(), id, None, None)?;
                 journal.close()?;
             }
             Place::There(remote) => {

@@ -142,6 +142,7 @@ impl Journal {
         author: &Author,
         id: TokenId,
         reason: Option<String>,
+        commit_key: Option<CommitKey>,
     ) -> Result<(), JournalError> {
         let known = self.library()?.access.get(id).map(|grant| grant.revoked.is_some());
         match known {
@@ -156,7 +157,7 @@ impl Journal {
         );
         draft.key = Some(format!("revocation:{id}#0"));
         draft.content_hash = Some(ContentHash::of(id.as_bytes()).0);
-        self.record(author, vec![draft], Terms::default())?;
+        self.record(author, vec![draft], Terms { commit_key, ..Terms::default() })?;
         Ok(())
     }
 

@@ -180,6 +180,23 @@ async fn join_all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
 }
 
 #[tokio::test]
+async fn a_revocation_uses_up_its_key() {
+    let daybook = Daybook::new();
+    let mut paths = Vec::new();
+    for _ in 0..2 {
+        let issued = daybook.post("/v1/tokens", &json!({ "role": "auditor" })).await.has(201).json();
+        paths.push(format!("/v1/tokens/{}", issued["id"].as_str().unwrap()));
+    }
+    let administrator = Some(daybook.administrator.as_str());
+    for _ in 0..2 {
+        daybook.send(administrator, Method::DELETE, &paths[0], &KEY, ()).await.has(204);
+    }
+    let other = daybook.send(administrator, Method::DELETE, &paths[1], &KEY, ()).await;
+    other.is(409, "idempotency-key-reused");
+    assert_eq!(daybook.get("/v1/tokens").await.json()["items"][2]["state"], "valid");
+}
+
+#[tokio::test]
 async fn a_token_is_not_shown_again() {
     let daybook = Daybook::new();
     let body = json!({ "role": "auditor" });
