@@ -91,6 +91,16 @@ impl Remote {
         route: &str,
         answered: Result<Response<Body>, ureq::Error>,
     ) -> Result<Vec<u8>, RemoteError> {
+        self.bytes_of(route, answered, None)
+    }
+
+    /// The answer's bytes; a refusal names the file that was sent.
+    fn bytes_of(
+        &self,
+        route: &str,
+        answered: Result<Response<Body>, ureq::Error>,
+        file: Option<&str>,
+    ) -> Result<Vec<u8>, RemoteError> {
         let url = self.url(route);
         let unreachable =
             |error: ureq::Error| RemoteError::Unreachable { url: url.clone(), detail: error.to_string() };
@@ -102,15 +112,23 @@ impl Remote {
             return Ok(bytes);
         }
         let problem: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        let mut detail = problem["detail"]
-            .as_str()
-            .or(problem["title"].as_str())
-            .map_or_else(|| format!("{url} answered {status}"), str::to_owned);
-        for error in problem["errors"].as_array().into_iter().flatten() {
-            let line = error["line"].as_u64().map(|line| format!("line {line}: ")).unwrap_or_default();
-            let field = error["field"].as_str().map(|field| format!("`{field}`: ")).unwrap_or_default();
-            detail.push_str(&format!("\n{line}{field}{}", error["detail"].as_str().unwrap_or_default()));
+        let errors = problem["errors"].as_array().map_or(&[][..], Vec::as_slice);
+        if errors.is_empty() {
+            let said = problem["detail"].as_str().or(problem["title"].as_str());
+            let detail = said.map_or_else(|| format!("{url} answered {status}"), str::to_owned);
+            return Err(RemoteError::Refused { status: status.as_u16(), detail });
         }
+        let told = errors.iter().map(|error| {
+            let place = match (file, error["line"].as_u64()) {
+                (Some(file), Some(line)) => format!("{file}:{line}: "),
+                (Some(file), None) => format!("{file}: "),
+                (None, Some(line)) => format!("line {line}: "),
+                (None, None) => String::new(),
+            };
+            let field = error["field"].as_str().map(|field| format!("`{field}`: ")).unwrap_or_default();
+            format!("{place}{field}{}", error["detail"].as_str().unwrap_or_default())
+        });
+        let detail = told.collect::<Vec<_>>().join("\n");
         Err(RemoteError::Refused { status: status.as_u16(), detail })
     }
 
@@ -175,7 +193,8 @@ impl Remote {
         let part = ureq::unversioned::multipart::Part::bytes(bytes).file_name(file_name);
         let form = form.part("file", part);
         let request = Self::keyed(self.prepared(self.agent.post(self.url(route))))?;
-        self.json(route, request.send(form))
+        let bytes = self.bytes_of(route, request.send(form), Some(file_name))?;
+        serde_json::from_slice(&bytes).map_err(|error| self.strange(route, error.to_string()))
     }
 
     /// The last sequence of the service's ledger.

@@ -27,7 +27,7 @@ pub(super) struct Issue {
     /// What its bearer may do: administrator, auditor or service.
     #[arg(long)]
     role: String,
-    /// On whose behalf; the role's name if not said.
+    /// On whose behalf; the token itself, by role and id, if not said.
     #[arg(long, value_name = "ID")]
     subject: Option<String>,
     /// A portfolio it is for; may be repeated.

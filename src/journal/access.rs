@@ -16,7 +16,7 @@ const PREFIX: &str = "daybook_";
 pub(crate) struct NewToken {
     /// What its bearer may do.
     pub(crate) role: Role,
-    /// On whose behalf; the role's name if not said.
+    /// On whose behalf; the token itself, by role and id, if not said.
     pub(crate) subject: Option<String>,
     /// The portfolios it is for.
     pub(crate) portfolios: Vec<PortfolioId>,
@@ -98,7 +98,11 @@ impl Journal {
         if new.expires.is_some_and(|expires| expires <= now()) {
             return Err(JournalError::field("expires", "a token cannot end in the past"));
         }
-        let subject = new.subject.unwrap_or_else(|| new.role.to_string());
+        let (milliseconds, bytes) = id_parts()?;
+        let id = TokenId::new(milliseconds, bytes);
+        // Without a subject every token is its own: two programs must not share a name in the log, nor the keys of
+        // their requests.
+        let subject = new.subject.unwrap_or_else(|| format!("{} {id}", new.role));
         let subject = subject.trim();
         if subject.is_empty() || subject.len() > 200 || subject.chars().any(is_unprintable) {
             return Err(JournalError::field(
@@ -112,8 +116,6 @@ impl Journal {
                 return Err(JournalError::field("portfolio", format!("there is no portfolio {unknown}")));
             }
         }
-        let (milliseconds, bytes) = id_parts()?;
-        let id = TokenId::new(milliseconds, bytes);
         let secret = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random::<32>()?));
         let granted = AccessGranted {
             token: id,

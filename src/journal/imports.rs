@@ -4,7 +4,7 @@ use super::{Author, Draft, Invalid, Journal, JournalError, Terms, now};
 use crate::importers::{self, Format, InstrumentFacts, Parsed, PriceOptions, Role};
 use daybook_ledger::CommitKey;
 use daybook_projections::{Directory, ImportState, Instruments, Library, PriceSource, Resolution};
-use daybook_schemas::events::{ContentHash, FileImported, IdentifierScheme, ImportReverted};
+use daybook_schemas::events::{ContentHash, FileImported, IdentifierScheme, ImportReverted, Reason};
 use daybook_schemas::{
     AccountId, Currency, Day, Event, ImportId, InstrumentId, KeyId, KeyRing, PortfolioId, Ratio, Sealed,
     stream,
@@ -43,6 +43,22 @@ pub(crate) struct ImportReport {
     pub(crate) quarantined: Vec<(u64, String)>,
     /// What the reader should know.
     pub(crate) warnings: Vec<String>,
+}
+
+/// Who says something that may have been recorded before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Said {
+    /// A file: its row is the same row for ever, also after it was reversed.
+    Row,
+    /// A person or a program, one transaction at a time.
+    Typed,
+    /// A feed, whose last statement stands.
+    Price,
+}
+
+/// The key of the reversal of an event.
+pub(super) fn reversal_key(target: u64) -> String {
+    format!("reversal:{target}#0")
 }
 
 /// Where a row stands in the ledger.
@@ -145,19 +161,22 @@ impl Journal {
         })
     }
 
-    /// Where a row stands: the first revision that no reverted import holds. A price with another content is
-    /// restated under a further revision; anything else is a conflict.
+    /// Where something stands that may have been recorded before, by its identity and its content.
     pub(super) fn placement(
         &self,
         identity: &str,
         content: &[u8; 32],
         own: Option<ImportId>,
-        restated: bool,
+        said: Said,
     ) -> Result<Placement, JournalError> {
-        let mut revision = 0;
-        loop {
+        let mut standing = None;
+        for revision in 0u32.. {
             let Some(sequence) = self.ledger().find_key(&format!("{identity}#{revision}"))? else {
-                return Ok(Placement::New(revision));
+                // Of a price the last statement stands: one that says the same again adds nothing.
+                return Ok(match standing {
+                    Some((revision, sequence, true)) => Placement::Known(revision, sequence),
+                    _ => Placement::New(revision),
+                });
             };
             let record = self.event(sequence)?;
             let import = record.import.map(ImportId::from_bytes);
@@ -168,16 +187,23 @@ impl Journal {
                 let library = self.library.read().unwrap_or_else(PoisonError::into_inner);
                 !library.imports.visible(import, library.applied())
             });
-            if !gone {
-                if record.content_hash == *content {
-                    return Ok(Placement::Known(revision, sequence));
-                }
-                if !restated {
-                    return Ok(Placement::Conflict(revision, sequence));
-                }
+            if gone {
+                continue;
             }
-            revision += 1;
+            let same = record.content_hash == *content;
+            if said == Said::Price {
+                standing = Some((revision, sequence, same));
+                continue;
+            }
+            let reversed = self.ledger().find_key(&reversal_key(sequence))?.is_some();
+            match (said, same, reversed) {
+                // What a person took back, the same person may state again; a file that still has the row may not.
+                (Said::Typed, _, true) | (Said::Row, false, true) => {}
+                (_, true, _) => return Ok(Placement::Known(revision, sequence)),
+                (_, false, _) => return Ok(Placement::Conflict(revision, sequence)),
+            }
         }
+        Err(JournalError::Internal("no revision is left".to_owned()))
     }
 
     /// Imports a file, or says what importing it would do.
@@ -267,7 +293,7 @@ impl Journal {
             self.library()?.imports.interrupted().map(|import| import.id).filter(|id| *id != own).collect();
         for id in interrupted {
             tracing::warn!(import = %id, "taking back an import that was interrupted");
-            let reverted = ImportReverted { import: id, reason: Some("interrupted".into()) };
+            let reverted = ImportReverted { import: id, reason: Some(Reason::from("interrupted")) };
             self.record(author, vec![Draft::new(stream::import(id), now(), reverted)], Terms::default())?;
         }
         self.catch_up(None)
@@ -292,9 +318,9 @@ impl Journal {
         let (mut entries, mut revision_max, mut holder) = (0u64, 0, None);
         for draft in parsed.drafts {
             let (mut event, mut key) = (draft.event, None);
+            let said = if draft.role == Role::Price { Said::Price } else { Said::Row };
             if let Some(identity) = &draft.identity {
-                let placement =
-                    self.placement(identity, &draft.content_hash, Some(id), draft.role == Role::Price)?;
+                let placement = self.placement(identity, &draft.content_hash, Some(id), said)?;
                 match placement {
                     Placement::Known(_, sequence) => {
                         if draft.role != Role::Reference {
@@ -395,23 +421,22 @@ impl Journal {
         }
         let state = {
             let library = self.library()?;
-            library.imports.get(id).map(|import| import.state(library.applied()))
+            let import = library.imports.get(id);
+            let portfolio = import.and_then(|import| import.file.as_ref()).and_then(|file| file.portfolio);
+            import.map(|import| (import.state(library.applied()), portfolio))
         };
-        match state {
+        let portfolio = match state {
             None => return Err(JournalError::not_found("import", id)),
-            Some(ImportState::Reverted) => {
+            Some((ImportState::Reverted, _)) => {
                 return Err(JournalError::Conflict {
                     detail: format!("import {id} is reverted already"),
                     sequence: None,
                 });
             }
-            Some(ImportState::Pending | ImportState::Visible) => {}
-        }
-        let mut draft = Draft::new(
-            stream::import(id),
-            now(),
-            ImportReverted { import: id, reason: reason.map(Into::into) },
-        );
+            Some((ImportState::Pending | ImportState::Visible, portfolio)) => portfolio,
+        };
+        let reason = reason.map(|text| self.reason(portfolio, text)).transpose()?;
+        let mut draft = Draft::new(stream::import(id), now(), ImportReverted { import: id, reason });
         draft.key = Some(format!("reversion:{id}#0"));
         let recorded = self.record(author, vec![draft], Terms { commit_key, ..Terms::default() })?;
         Ok(recorded.sequences.first().copied().unwrap_or(0))

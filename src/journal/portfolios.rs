@@ -1,13 +1,13 @@
 //! Writing to portfolios: opening them, recording what a person states, and taking back what never happened.
 
 use super::access::{id_parts, is_unprintable};
-use super::imports::Placement;
-use super::{Author, Draft, Invalid, Journal, JournalError, Terms, decode, now};
+use super::imports::{Placement, Said, reversal_key};
+use super::{Author, Draft, Invalid, Journal, JournalError, Moment, Terms, decode, now};
 use crate::importers::{self, Place, PortfolioFacts, Role, TransactionFields};
 use daybook_ledger::{CommitKey, Expected};
 use daybook_schemas::events::{
     Calendar, ContentHash, EventReversed, LotMethod, PortfolioOpened, QuarantineResolution,
-    QuarantineResolved,
+    QuarantineResolved, Reason,
 };
 use daybook_schemas::{Currency, Event, KeyId, PortfolioId, Sealed, Zone, stream};
 
@@ -141,7 +141,7 @@ impl Journal {
             let placement = draft
                 .identity
                 .as_deref()
-                .map(|identity| self.placement(identity, &draft.content_hash, None, false))
+                .map(|identity| self.placement(identity, &draft.content_hash, None, Said::Typed))
                 .transpose()?;
             // Reference data that is known stands; a transaction says nothing new of it.
             let known = placement.as_ref().is_some_and(|placement| !matches!(placement, Placement::New(_)));
@@ -221,12 +221,19 @@ impl Journal {
                 });
             }
         }
-        let mut draft = Draft::new(
-            record.stream.to_string(),
-            now(),
-            EventReversed { target, reason: reason.into(), replaced_by: None },
-        );
-        draft.key = Some(format!("reversal:{target}#0"));
+        let portfolio = stream::portfolio_of(&record.stream);
+        if let Some(id) = portfolio
+            && let Some(sequence) = self.reversed_by(id, target)?
+        {
+            return Err(JournalError::Conflict {
+                detail: format!("event {target} is reversed already, by event {sequence}"),
+                sequence: Some(sequence),
+            });
+        }
+        let reason = self.reason(portfolio, reason)?;
+        let reversed = EventReversed { target, reason, replaced_by: None };
+        let mut draft = Draft::new(record.stream.to_string(), now(), reversed);
+        draft.key = Some(reversal_key(target));
         draft.content_hash = Some(ContentHash::of(&target.to_le_bytes()).0);
         let recorded = self.record(author, vec![draft], Terms { commit_key, ..Terms::default() })?;
         let sequence = recorded.sequences.first().copied().unwrap_or(0);
@@ -237,6 +244,26 @@ impl Journal {
             });
         }
         Ok(sequence)
+    }
+
+    /// The event that reversed an entry of a portfolio, if one did.
+    fn reversed_by(&self, portfolio: PortfolioId, target: u64) -> Result<Option<u64>, JournalError> {
+        self.portfolio(portfolio, &Moment::default(), |view| {
+            let aside = view.book.entries_set_aside(&view.view, &view.library.imports);
+            Ok(aside
+                .into_iter()
+                .find(|entry| entry.meta.sequence == target)
+                .and_then(|entry| entry.reversed_by))
+        })
+    }
+
+    /// A person's reason, sealed under the key of the portfolio that it is about; in clear where it is about none.
+    pub(super) fn reason(&self, portfolio: Option<PortfolioId>, text: &str) -> Result<Reason, JournalError> {
+        let Some(id) = portfolio else { return Ok(Reason::from(text)) };
+        let key = self.portfolio_facts(id)?.key;
+        Sealed::seal(&self.keys(), key, &text.to_owned())
+            .map(Reason::Sealed)
+            .map_err(|error| JournalError::field("reason", error.to_string()))
     }
 
     /// Says how a quarantined record was dealt with.

@@ -68,6 +68,23 @@ pub struct Reported {
     pub raw: Option<Sealed<RawRow>>,
 }
 
+/// Why something was taken back or ended. What a person writes about somebody is sealed; what a program says, or what
+/// belongs to nobody, is plain.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// In clear.
+    Plain(Box<str>),
+    /// Under the key of whom it is about.
+    Sealed(Sealed<String>),
+}
+
+impl From<&str> for Reason {
+    fn from(text: &str) -> Self {
+        Self::Plain(text.into())
+    }
+}
+
 /// A row as the source wrote it; of a very long one, its beginning and its hash.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct RawRow {

@@ -1,5 +1,6 @@
 //! Portfolios and their accounts.
 
+use super::Reason;
 use crate::codes::codes;
 use crate::{
     AccountId, Currency, Day, ExternalId, Fraction, InstrumentId, PartyId, PortfolioId, Sealed, Zone,
@@ -98,7 +99,7 @@ pub struct AccountUnlinked {
     /// The account.
     pub account: AccountId,
     /// Why.
-    pub reason: Option<Box<str>>,
+    pub reason: Option<Reason>,
 }
 
 /// The portfolio has another name.
@@ -114,7 +115,7 @@ pub struct PortfolioClosed {
     /// Its last day.
     pub on: Day,
     /// Why.
-    pub reason: Option<Box<str>>,
+    pub reason: Option<Reason>,
 }
 
 /// Disposals relieve lots by another method from a day on.
