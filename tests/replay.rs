@@ -417,6 +417,135 @@ fn rows_that_come_late_leave_the_state_of_rows_that_came_on_time() {
     directory.is_sound();
 }
 
+#[test]
+fn a_day_is_that_of_the_portfolios_zone_and_splits_come_at_its_start() {
+    let directory = Directory::new();
+    let rows = "time,type,symbol,quantity,price,amount\n\
+                2024-01-02,deposit,,,,5000\n\
+                2024-01-03,buy,ACME,100,10,\n\
+                2024-01-05,split,ACME,2,,\n\
+                2024-01-05,sell,ACME,50,6,\n";
+    // Of each zone, when the 2nd ends there, and the first instants of the 5th and of the 6th.
+    for (zone, second_ends, fifth, sixth) in [
+        ("Asia/Tokyo", "2024-01-02T14:59:59.999999999Z", "2024-01-04T15:00:00Z", "2024-01-05T15:00:00Z"),
+        ("UTC", "2024-01-02T23:59:59.999999999Z", "2024-01-05T00:00:00Z", "2024-01-06T00:00:00Z"),
+        (
+            "America/New_York",
+            "2024-01-03T04:59:59.999999999Z",
+            "2024-01-05T05:00:00Z",
+            "2024-01-06T05:00:00Z",
+        ),
+    ] {
+        let portfolio = directory.run(&["portfolio", "open", zone, "--zone", zone]).ok().line().to_owned();
+        directory.import("csv", &portfolio, rows).ok();
+        let at = |moment: &str| directory.statement(&portfolio, &["--as-of", moment]);
+        assert_eq!(decimal(&at(second_ends)["cash"]["USD"]), d("5000"), "{zone}");
+        let before = second_ends.replace("999999999Z", "999999998Z");
+        assert_eq!(decimal(&at(&before)["cash"]["USD"]), d("0"), "{zone}");
+        assert_eq!(quantity(&at(fifth), "ACME"), d("200"), "{zone}: the split comes at the open");
+        assert_eq!(quantity(&at("2024-01-04"), "ACME"), d("100"), "{zone}");
+        assert_eq!(
+            quantity(&at(sixth), "ACME"),
+            d("150"),
+            "{zone}: the sale without a time comes at the close"
+        );
+        assert_eq!(quantity(&at("2024-01-05"), "ACME"), d("150"), "{zone}");
+        identity_holds(&at("2024-01-05"));
+    }
+    directory.is_sound();
+}
+
+#[test]
+fn a_split_moves_no_equity_whatever_the_prices_were_before_it() {
+    let (directory, portfolio) = Directory::with_portfolio();
+    let rows = "time,type,symbol,quantity,price,amount\n\
+                2024-06-03,deposit,,,,50000\n\
+                2024-06-03,buy,ACME,100,398,\n\
+                2024-06-10,split,ACME,4,,\n";
+    directory.import("csv", &portfolio, rows).ok();
+    // On the day of the split and on the two days of a weekend before it there is no price of its own.
+    let prices = "date,close\n2024-06-05,400\n2024-06-06,404\n2024-06-07,404\n2024-06-11,101\n";
+    directory.import_prices(prices, &["--symbol", "ACME"]).ok();
+    let at = |moment: &str| {
+        let statement = directory.statement(&portfolio, &["--as-of", moment]);
+        identity_holds(&statement);
+        (quantity(&statement, "ACME"), decimal(&statement["equity"]))
+    };
+    assert_eq!(at("2024-06-07"), (d("100"), d("50600")));
+    assert_eq!(at("2024-06-10"), (d("400"), d("50600")), "the price before the split is not rescaled");
+    assert_eq!(at("2024-06-11"), (d("400"), d("50600")));
+    let service = Service::start(&directory);
+    let path = format!("/v1/portfolios/{portfolio}/equity?interval=day&to=2024-06-11");
+    let days = service.client().pages(&path);
+    service.stop();
+    let dates: Vec<&str> = days.iter().map(|day| day["date"].as_str().unwrap()).collect();
+    let weekdays = ["03", "04", "05", "06", "07", "10", "11"].map(|day| format!("2024-06-{day}"));
+    assert_eq!(dates, weekdays);
+    for day in &days[4..] {
+        assert_eq!(decimal(&day["equity"]), d("50600"), "{day}");
+    }
+    for day in &days[5..] {
+        assert_eq!(decimal(&day["return"]), d("0"), "{day}");
+    }
+    let risen = decimal(&days[3]["return"]);
+    assert_eq!(risen.round_dp(12), (d("50600") / d("50200") - d("1")).round_dp(12));
+}
+
+#[test]
+fn transactions_as_the_service_lists_them_make_the_same_portfolio_again() {
+    const COLUMNS: [&str; 24] = [
+        "time",
+        "type",
+        "symbol",
+        "quantity",
+        "price",
+        "amount",
+        "fee",
+        "currency",
+        "multiplier",
+        "id",
+        "strategy",
+        "note",
+        "account",
+        "effect",
+        "settle",
+        "fee_currency",
+        "fx_rate",
+        "isin",
+        "mic",
+        "basis",
+        "acquired",
+        "kind",
+        "group",
+        "to_symbol",
+    ];
+    let seed = 16_180;
+    println!("seed {seed}");
+    let (directory, portfolio) = Directory::with_portfolio();
+    let other = directory.open_portfolio("Other");
+    directory.import("csv", &portfolio, year(seed)).ok();
+    let service = Service::start(&directory);
+    let transactions =
+        service.client().pages(&format!("/v1/portfolios/{portfolio}/transactions?as_of=2024-12-31"));
+    service.stop();
+    assert_eq!(transactions.len(), 161);
+    let mut file = csv::Writer::from_writer(Vec::new());
+    file.write_record(COLUMNS).unwrap();
+    for transaction in &transactions {
+        file.write_record(COLUMNS.map(|column| transaction[column].as_str().unwrap_or_default())).unwrap();
+    }
+    directory.import("csv", &other, file.into_inner().unwrap()).ok();
+    let of = |id: &str| {
+        let mut statement = figures(directory.statement(id, &["--as-of", "2024-12-31"]));
+        for line in statement["positions"].as_array_mut().unwrap() {
+            line.as_object_mut().unwrap().remove("account");
+        }
+        without(statement, &["id", "name", "stale"])
+    };
+    assert_eq!(of(&portfolio), of(&other));
+    directory.is_sound();
+}
+
 /// A file that was imported, and what has become of it.
 struct Imported {
     rows: Vec<usize>,
