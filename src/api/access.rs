@@ -120,6 +120,7 @@ impl Caller {
             actor: Arc::from(&*self.principal.subject),
             source: "api".into(),
             correlation: Some(self.correlation),
+            reaches_all: self.principal.role != Role::Service,
         }
     }
 

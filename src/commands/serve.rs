@@ -148,7 +148,7 @@ fn fill(journal: &Journal) -> Result<(), CommandError> {
     let progress = bar.callback();
     let firm = crate::demo::firm(now().day_in(Zone::NEW_YORK), DEMO_SEED);
     journal.add_keys(&firm.keys)?;
-    let author = Author { actor: "demo".into(), source: "demo".into(), correlation: None };
+    let author = Author { actor: "demo".into(), source: "demo".into(), correlation: None, reaches_all: true };
     let drafts: Vec<Draft> = firm
         .commits
         .into_iter()

@@ -19,12 +19,14 @@ pub(crate) struct Author {
     pub(crate) source: Arc<str>,
     /// What ties together the records of one request.
     pub(crate) correlation: Option<CorrelationId>,
+    /// Whether what is recorded may change what others see, such as what an instrument is called.
+    pub(crate) reaches_all: bool,
 }
 
 impl Author {
     /// Who works on the command line, at the data directory itself.
     pub(crate) fn operator() -> Self {
-        Self { actor: "operator".into(), source: "cli".into(), correlation: None }
+        Self { actor: "operator".into(), source: "cli".into(), correlation: None, reaches_all: true }
     }
 
     /// The same person through another source.

@@ -56,6 +56,23 @@ pub(super) enum Said {
     Price,
 }
 
+/// Refuses a row that would change what others see, of an author who may not.
+pub(super) fn check_reach(author: &Author, draft: &importers::Draft) -> Result<(), JournalError> {
+    if author.reaches_all || draft.role != Role::Entry || !matches!(draft.event, Event::IdentifierAssigned(_))
+    {
+        return Ok(());
+    }
+    let detail =
+        "a rename changes what an instrument is called in every portfolio: ask an administrator to record it";
+    let line = Some(draft.line).filter(|line| *line > 0);
+    Err(JournalError::Invalid(vec![Invalid {
+        file: None,
+        line,
+        field: Some("type".to_owned()),
+        detail: detail.to_owned(),
+    }]))
+}
+
 /// The key of the reversal of an event.
 pub(super) fn reversal_key(target: u64) -> String {
     format!("reversal:{target}#0")
@@ -317,6 +334,7 @@ impl Journal {
         let mut conflicts = Vec::new();
         let (mut entries, mut revision_max, mut holder) = (0u64, 0, None);
         for draft in parsed.drafts {
+            check_reach(author, &draft)?;
             let (mut event, mut key) = (draft.event, None);
             let said = if draft.role == Role::Price { Said::Price } else { Said::Row };
             if let Some(identity) = &draft.identity {

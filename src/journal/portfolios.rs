@@ -1,7 +1,7 @@
 //! Writing to portfolios: opening them, recording what a person states, and taking back what never happened.
 
 use super::access::{id_parts, is_unprintable};
-use super::imports::{Placement, Said, reversal_key};
+use super::imports::{Placement, Said, check_reach, reversal_key};
 use super::{Author, Draft, Invalid, Journal, JournalError, Moment, Terms, decode, now};
 use crate::importers::{self, Place, PortfolioFacts, Role, TransactionFields};
 use daybook_ledger::{CommitKey, Expected};
@@ -137,6 +137,7 @@ impl Journal {
         let warnings = parsed.warnings.iter().map(ToString::to_string).collect();
         let mut drafts = Vec::with_capacity(parsed.drafts.len());
         for draft in parsed.drafts {
+            check_reach(author, &draft)?;
             // Without an id of its own, equal transactions are two, and the Idempotency-Key tells a repetition.
             let placement = draft
                 .identity
