@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The name under which snapshots of this fold are kept.
 pub const FOLD_NAME: &str = "portfolio";
 /// Grows whenever the same events give another state or other bytes.
-pub const FOLD_VERSION: u32 = 2;
+pub const FOLD_VERSION: u32 = 3;
 
 /// The fewest entries between two checkpoints.
 const CHECKPOINT_INTERVAL_MIN: usize = 512;

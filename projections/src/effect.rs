@@ -41,6 +41,17 @@ pub(crate) struct Place {
     pub(crate) cumulative: Option<Quantity>,
 }
 
+impl Place {
+    /// The phase of the day, for an entry that states no instant.
+    pub(crate) const fn day_phase(&self) -> Option<Phase> {
+        match self.phase {
+            0 => Some(Phase::Open),
+            1 => None,
+            _ => Some(Phase::Close),
+        }
+    }
+}
+
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) enum Effect {
     Trade(Trade),

@@ -908,6 +908,7 @@ impl State {
         holding.splits.push(AppliedSplit {
             at: row.meta.occurred_at,
             day: row.trade_date,
+            phase: row.place.day_phase(),
             ratio: applied,
             sequence: row.meta.sequence,
         });

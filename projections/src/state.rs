@@ -1,9 +1,11 @@
 //! What a portfolio's entries leave behind: cash, lots, totals, round trips, and what could not be accounted for.
 
 use crate::exact;
+use crate::library::Observation;
 use daybook_schemas::events::{Calendar, EventType, LotMethod};
 use daybook_schemas::{
-    AccountId, Currency, Day, InstrumentId, Money, Quantity, Ratio, Strategy, Timestamp, Zone, codec, decimal,
+    AccountId, Currency, Day, InstrumentId, Money, Phase, Quantity, Ratio, Strategy, Timestamp, Zone, codec,
+    decimal,
 };
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -200,10 +202,26 @@ pub struct AppliedSplit {
     pub at: Timestamp,
     /// The day on which it counts.
     pub day: Day,
+    /// Where in that day it stands; absent where it states an instant.
+    pub phase: Option<Phase>,
     /// New units for old ones.
     pub ratio: Ratio,
     /// The event.
     pub sequence: u64,
+}
+
+impl AppliedSplit {
+    /// Whether a price is one of units before the split. A close of a trading day is told by its day from a split that
+    /// states no more than a day, since the day's close and the day's start may lie in different zones; everything
+    /// else is told by the instant.
+    #[must_use]
+    pub fn is_after(&self, seen: &Observation) -> bool {
+        match (self.phase, seen.day) {
+            (Some(Phase::Open), Some(day)) => day < self.day,
+            (Some(Phase::Close), Some(day)) => day <= self.day,
+            (None, _) | (_, None) => seen.occurred_at < self.at,
+        }
+    }
 }
 
 /// What an account holds, or once held, of an instrument.

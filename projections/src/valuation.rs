@@ -5,7 +5,7 @@ use crate::library::{Instruments, Jump, Observation, PriceSource, check_adjustme
 use crate::state::{BasisState, Figure, Holding, HoldingKey, State, Totals};
 use crate::view::AsOf;
 use daybook_schemas::decimal::{self, ArithmeticError, QUOTIENT_SCALE};
-use daybook_schemas::{AccountId, Currency, Day, InstrumentId, Money, Quantity, Timestamp};
+use daybook_schemas::{AccountId, Currency, Day, InstrumentId, Money, Phase, Quantity, Timestamp, Zone};
 use rust_decimal::Decimal;
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -220,7 +220,7 @@ fn price(
                 seen.currency, holding.currency
             )));
         }
-        let (price, value) = rescale(holding, &seen, at).map_err(unusable)?;
+        let (price, value) = rescale(holding, &seen).map_err(unusable)?;
         return Ok(Priced { price, at: seen.occurred_at, source: PriceBasis::Market, value });
     }
     let own = holding.last_price.or_else(|| {
@@ -259,15 +259,12 @@ fn latest(
 }
 
 /// Price and value in units of today: a price seen before a split is divided by its ratio.
-fn rescale(
-    holding: &Holding,
-    seen: &Observation,
-    at: Timestamp,
-) -> Result<(Decimal, Decimal), ArithmeticError> {
+/// The splits of a holding are those that had occurred at the moment of its state.
+fn rescale(holding: &Holding, seen: &Observation) -> Result<(Decimal, Decimal), ArithmeticError> {
     let units = decimal::multiply(holding.quantity, holding.multiplier)?;
     let mut price = seen.price;
     let (mut numerator, mut denominator) = (Decimal::ONE, Decimal::ONE);
-    for split in holding.splits.iter().filter(|split| seen.occurred_at < split.at && split.at <= at) {
+    for split in holding.splits.iter().filter(|split| split.is_after(seen)) {
         price = split.ratio.inverse().apply(price, QUOTIENT_SCALE)?;
         numerator = decimal::multiply(numerator, split.ratio.numerator())?;
         denominator = decimal::multiply(denominator, split.ratio.denominator())?;
@@ -680,11 +677,20 @@ fn warnings(
             }
         }
         for split in &holding.splits {
-            let before = source.latest(instrument, split.at.plus_nanos(-1), known).ok().flatten();
-            let after =
-                source.latest(instrument, split.day.plus_days(4).end_in(zone).min(at), known).ok().flatten();
+            let seen = |instant: Timestamp| source.latest(instrument, instant, known).ok().flatten();
+            // The day before has closed everywhere but in the far west when the split's day begins in UTC, though in
+            // the portfolio's own zone that day may have begun long before.
+            let eve = match split.phase {
+                Some(Phase::Open) => split.at.plus_nanos(-1).max(split.day.start_in(Zone::UTC)),
+                Some(Phase::Close) | None => split.at.plus_nanos(-1),
+            };
+            let is_before = |price: &Observation| split.is_after(price);
+            let before = seen(eve.min(at))
+                .filter(is_before)
+                .or_else(|| seen(split.at.plus_nanos(-1)).filter(is_before));
+            let after = seen(split.day.plus_days(4).end_in(zone).min(at));
             if let (Some(before), Some(after)) = (before, after)
-                && after.occurred_at >= split.at
+                && !is_before(&after)
                 && split.at.nanos().saturating_sub(before.occurred_at.nanos()) <= STALE_AFTER_NANOS
                 && check_adjustment(before.price, after.price, split.ratio) == Ok(Jump::AlreadyAdjusted)
             {

@@ -63,6 +63,7 @@ impl Market<'_> {
                         sequence: meta.sequence,
                         feed: feed.into(),
                         kind: ObservationKind::Tick,
+                        day: None,
                     });
                 }
             }

@@ -48,6 +48,8 @@ pub struct Observation {
     pub feed: Box<str>,
     /// Where it comes from.
     pub kind: ObservationKind,
+    /// The trading day whose close it is; absent for what is not the close of a daily bar.
+    pub day: Option<Day>,
 }
 
 /// The answer lies among ticks that are no longer resident: the caller finds it in the log.
@@ -396,6 +398,7 @@ impl Prices {
             sequence: seen.sequence,
             feed: self.feeds[seen.feed as usize].clone(),
             kind: seen.kind(),
+            day: seen.is_daily().then(|| Day::from_number(seen.day)),
         }
     }
 

@@ -63,6 +63,15 @@ pub(crate) fn opened(calendar: Calendar, lot_method: LotMethod) -> Event {
     .into()
 }
 
+/// The same in another zone than New York.
+pub(crate) fn opened_in(zone: &str) -> Event {
+    let mut event = opened(Calendar::Weekdays, LotMethod::Fifo);
+    if let Event::PortfolioOpened(opened) = &mut event {
+        opened.zone = Zone::parse(zone).unwrap();
+    }
+    event
+}
+
 /// An entry at an RFC 3339 instant, or on a date at its close; a leading `^` puts it at the open.
 pub(crate) fn entry(number: u8, when: &str) -> Entry {
     if let Some(date) = when.strip_prefix('^') {
@@ -341,6 +350,8 @@ pub(crate) struct World {
     pub(crate) log: Vec<(Meta, Event)>,
     pub(crate) library: Library,
     pub(crate) book: Book,
+    /// The zone that says when an entry of a day occurs.
+    zone: Zone,
 }
 
 impl World {
@@ -349,7 +360,11 @@ impl World {
     }
 
     pub(crate) fn with(opening: Event) -> Self {
-        let mut world = Self { log: Vec::new(), library: Library::new(), book: Book::new(portfolio()) };
+        let zone = match &opening {
+            Event::PortfolioOpened(opening) => opening.zone,
+            _ => Zone::NEW_YORK,
+        };
+        let mut world = Self { log: Vec::new(), library: Library::new(), book: Book::new(portfolio()), zone };
         world.record(opening);
         world
     }
@@ -378,7 +393,10 @@ impl World {
     ) -> u64 {
         let event = event.into();
         let sequence = self.log.len() as u64 + 1;
-        let meta = Meta { import, ..meta(sequence, &event) };
+        let mut meta = Meta { import, ..meta(sequence, &event) };
+        if let Some(entry) = event.entry() {
+            meta.occurred_at = entry.when.occurs(self.zone);
+        }
         let stream = match &event {
             Event::BarClosed(bar) => stream::market(feed, bar.instrument),
             Event::PriceTick(tick) => stream::market(feed, tick.instrument),

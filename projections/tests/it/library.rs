@@ -261,6 +261,7 @@ fn ticks_are_thinned_to_the_last_of_a_quarter_hour_and_a_question_inside_one_goe
                 sequence,
                 feed: "feed".into(),
                 kind: ObservationKind::Tick,
+                day: None,
             }))
         };
         library.prices.latest_reading(instrument(1), instant, known, &mut read).unwrap().unwrap().sequence

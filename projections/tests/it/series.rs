@@ -3,7 +3,7 @@
 use crate::build::*;
 use daybook_projections::{AsOf, Series, View, equity_series};
 use daybook_schemas::events::*;
-use daybook_schemas::{Day, Event, decimal};
+use daybook_schemas::{Day, Event, Zone, decimal};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 
@@ -43,6 +43,81 @@ fn a_fund_that_grows_and_falls_by_a_tenth() {
         (&json["date"], &json["return"], &json["equity"]),
         (&"2024-03-05".into(), &"0.1".into(), &"1100".into())
     );
+}
+
+/// Ten units bought on the 4th, split 2:1 at the open of the 5th, and closes in New York that jump on that day.
+fn split_in(zone: &str) -> World {
+    let mut world = World::with(opened_in(zone));
+    world.record(cash("2024-01-03", usd("10000")));
+    world.record(buy("2024-01-04", "10", "100"));
+    world.record(split("^2024-01-05", "2"));
+    for (date, price) in
+        [("2024-01-03", "100"), ("2024-01-04", "100"), ("2024-01-05", "50"), ("2024-01-08", "50")]
+    {
+        world.record(close(1, date, price, 0));
+    }
+    world
+}
+
+#[test]
+fn a_split_of_a_day_rescales_the_closes_of_the_days_before_it_in_every_zone() {
+    for zone in
+        ["Asia/Tokyo", "Pacific/Kiritimati", "Europe/Berlin", "UTC", "America/New_York", "Pacific/Pago_Pago"]
+    {
+        let world = split_in(zone);
+        let series = series(&world, None, "2024-01-09");
+        assert_eq!(series.days.len(), 5, "{zone}");
+        for day in &series.days {
+            let figures = (day.equity, day.daily_return, day.drawdown);
+            assert_eq!(figures, (Some(d("10000")), Some(d("0")), Some(d("0"))), "{zone} {}", day.date);
+            let summary = world.summary(&day.date.to_string());
+            assert_eq!(summary.equity, Some(d("10000")), "{zone} {}", day.date);
+            assert_eq!(summary.warnings, Vec::<String>::new(), "{zone} {}", day.date);
+        }
+        // Every hour from the deposit on, past the split and the closes on either side of it.
+        for hour in 12..72 {
+            let instant = day("2024-01-04").at_in(0, 0, Zone::UTC).plus_nanos(hour * 3_600_000_000_000);
+            let summary = world.summary(&instant.to_string());
+            assert_eq!(summary.equity, Some(d("10000")), "{zone} {instant}");
+            assert_eq!(summary.warnings, Vec::<String>::new(), "{zone} {instant}");
+        }
+    }
+}
+
+#[test]
+fn a_split_at_the_close_of_a_day_comes_after_that_days_close() {
+    let mut world = World::with(opened_in("Asia/Tokyo"));
+    world.record(buy("2024-01-03", "10", "100"));
+    world.record(split("2024-01-04", "2"));
+    world.record(close(1, "2024-01-04", "100", 0));
+    world.record(close(1, "2024-01-05", "51", 0));
+    assert_eq!(world.summary("2024-01-05").market_value, Some(d("1000")));
+    assert_eq!(world.summary("2024-01-08").market_value, Some(d("1020")));
+}
+
+#[test]
+fn a_split_at_an_instant_is_told_from_a_close_by_the_instant() {
+    // 23:30 on the 5th in Tokyo is 09:30 in New York.
+    let mut world = World::with(opened_in("Asia/Tokyo"));
+    world.record(buy("2024-01-04", "10", "100"));
+    world.record(split("2024-01-05T14:30:00Z", "2"));
+    world.record(close(1, "2024-01-04", "100", 0));
+    world.record(close(1, "2024-01-05", "51", 0));
+    assert_eq!(world.summary("2024-01-05").market_value, Some(d("1000")));
+    assert_eq!(world.summary("2024-01-08").market_value, Some(d("1020")));
+}
+
+#[test]
+fn prices_without_the_jump_of_a_split_are_warned_of_east_of_their_venue_too() {
+    for zone in ["Asia/Tokyo", "America/New_York"] {
+        let mut world = World::with(opened_in(zone));
+        world.record(buy("2024-01-04", "10", "100"));
+        world.record(split("^2024-01-05", "2"));
+        world.record(close(1, "2024-01-04", "50", 0));
+        world.record(close(1, "2024-01-05", "50", 0));
+        assert_eq!(world.summary("2024-01-05T20:00:00Z").warnings, Vec::<String>::new(), "{zone}: one close");
+        assert!(world.summary("2024-01-08").warnings[0].contains("--adjusted splits"), "{zone}");
+    }
 }
 
 #[test]
