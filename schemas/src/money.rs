@@ -296,12 +296,25 @@ impl Ratio {
         Self { numerator: self.denominator, denominator: self.numerator }
     }
 
-    /// `value · numerator / denominator`, half-even at `scale` places.
+    /// `value · numerator / denominator`, exactly where a decimal holds it, else half-even at `scale` places.
     ///
     /// # Errors
     /// [`ArithmeticError::TooManyDigits`].
     pub fn apply(self, value: Decimal, scale: u32) -> Result<Decimal, ArithmeticError> {
-        decimal::multiply_divide(value, self.numerator(), self.denominator(), scale)
+        let cut = decimal::multiply_divide(value, self.numerator(), self.denominator(), scale)?;
+        let is_exact = |quotient: Decimal| {
+            Ok::<_, ArithmeticError>(
+                decimal::multiply(quotient, self.denominator())? == decimal::multiply(value, self.numerator())?,
+            )
+        };
+        if is_exact(cut) == Ok(true) {
+            return Ok(cut);
+        }
+        // More places than asked for may still be a finite number of them.
+        let fine = (scale + 1..=28)
+            .rev()
+            .find_map(|finest| decimal::multiply_divide(value, self.numerator(), self.denominator(), finest).ok());
+        Ok(fine.filter(|fine| is_exact(*fine) == Ok(true)).unwrap_or(cut))
     }
 }
 
@@ -326,5 +339,21 @@ impl<'de> Deserialize<'de> for Ratio {
 impl fmt::Display for Ratio {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.numerator, self.denominator)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ratio_is_applied_exactly_where_a_decimal_holds_the_result() {
+        let apply = |ratio: &str, value: &str| {
+            Ratio::parse(ratio).unwrap().apply(decimal::parse(value).unwrap(), 12).unwrap().to_string()
+        };
+        assert_eq!(apply("1/2", "0.123456789012345678"), "0.061728394506172839");
+        assert_eq!(apply("1/2", "0.123456789011"), "0.0617283945055");
+        assert_eq!(apply("1/3", "100"), "33.333333333333");
+        assert_eq!(apply("7", "58.747143"), "411.230001");
     }
 }

@@ -3,7 +3,7 @@
 use super::access::Caller;
 use super::answer::{Found, Question};
 use super::page::{Limit, Page};
-use super::problem::{Fault, Kind, Problem};
+use super::problem::Problem;
 use super::record::schema;
 use super::scalar::{Date, Exact, Portfolio, Sequence, TimeOrDate};
 use super::seen;
@@ -88,13 +88,7 @@ impl Equity {
         if interval.0.as_deref().is_some_and(|interval| interval != "day") {
             return Err(Problem::parameter("interval", "write day: the series has no other step"));
         }
-        let (from, to) = (from.0.map(|date| date.0), to.0.map(|date| date.0));
-        if let (Some(from), Some(to)) = (from, to)
-            && from > to
-        {
-            let fault = Fault::new("from", format!("it is after `to`, {to}: write the earlier day first"));
-            return Err(Problem::faulty(Kind::InvalidParameter, vec![fault]));
-        }
+        let (from, to) = seen::span(from.0, to.0)?;
         let moment = seen::moment(as_of.0, known_at.0, at_sequence.0)?;
         let page = Page::read(&question, cursor.0.as_deref(), limit.0)?;
         seen::list(&self.0, question, id.0.0, moment, page, move |_, view, pin, page| {

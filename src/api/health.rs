@@ -23,18 +23,18 @@ impl Endpoint for Ready {
     type Output = Response;
 
     async fn call(&self, _request: Request) -> poem::Result<Response> {
-        let head = self
+        let ready = self
             .0
             .blocking(|journal| {
                 if let Some(reason) = journal.ledger().poisoned() {
                     tracing::error!(%reason, "the ledger takes no writes");
                     return Err(Problem::unavailable("the ledger takes no writes: start the service again"));
                 }
-                Ok(journal.library()?.applied())
+                journal.library().map(drop).map_err(Problem::from)
             })
             .await;
-        Ok(match head {
-            Ok(head) => json_of(&json!({ "status": "ready", "sequence": head })),
+        Ok(match ready {
+            Ok(()) => json_of(&json!({ "status": "ready" })),
             Err(problem) if problem.kind() == Kind::Internal => {
                 Problem::unavailable("the ledger cannot be read: run `daybook verify`").into_response()
             }

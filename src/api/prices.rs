@@ -9,6 +9,7 @@ use super::page::{Limit, List, Page, Pin};
 use super::problem::{Fault, Kind, Problem};
 use super::record::record;
 use super::scalar::{CurrencyCode, Date, Exact, Instrument, Sequence, Time};
+use super::seen;
 use super::service::Service;
 use super::tags::Tag;
 use super::upload::{Part, Texts, Upload};
@@ -16,7 +17,7 @@ use crate::importers::{Adjustment, Format, PriceOptions};
 use crate::journal::{Journal, JournalError, decode};
 use daybook_ledger::{Direction, RecordView};
 use daybook_projections::{Library, Resolution};
-use daybook_schemas::events::{Event, IdentifierScheme};
+use daybook_schemas::events::{Event, IdentifierScheme, Role};
 use daybook_schemas::{Currency, Day, ImportId, InstrumentId, Price, Timestamp, Zone, stream};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
@@ -168,7 +169,7 @@ impl Prices {
     )]
     async fn list(
         &self,
-        _caller: Caller,
+        caller: Caller,
         question: Question,
         /// The instrument's symbol or id, or a pair of currencies such as `EURUSD`
         symbol: Path<String>,
@@ -182,17 +183,24 @@ impl Prices {
         limit: Query<Option<Limit>>,
     ) -> Result<Found<List<PriceItem>>, Problem> {
         let page = Page::read(&question, cursor.0.as_deref(), limit.0)?;
-        let (from, to) = (from.0.map(|date| date.0), to.0.map(|date| date.0));
+        let (from, to) = seen::span(from.0, to.0)?;
+        // What portfolios of others hold is not to be guessed from which symbols are known.
+        let only_priced = *caller.role() == Role::Service;
         self.0
             .blocking(move |journal| {
                 let (pin, tag, quoted, streams) = {
                     let library = journal.library()?;
-                    let quoted = resolve(&library, &symbol.0)?;
+                    let unknown = || unknown_symbol(&symbol.0);
+                    let quoted = resolve(&library, &symbol.0);
+                    let quoted = if only_priced { quoted.map_err(|_| unknown())? } else { quoted? };
                     let pin = page.pinned(library.applied(), Pin::known(library.applied()))?;
                     let tag =
                         question.tag(&[library.prices.last_sequence(), library.instruments.changed_at()]);
                     let streams: Vec<String> =
                         library.prices.feeds().map(|feed| quoted.stream(feed)).collect();
+                    if only_priced && !any_exists(journal, &streams)? {
+                        return Err(unknown());
+                    }
                     (pin, tag, quoted, streams)
                 };
                 Found::new(tag, || {
@@ -327,11 +335,23 @@ fn resolve(library: &Library, text: &str) -> Result<Quoted, Problem> {
                 format!("several instruments have this symbol: ask by id for one of {}", ids.join(", "));
             Err(Problem::faulty(Kind::InvalidParameter, vec![Fault::new("symbol", detail)]))
         }
-        Resolution::Unknown => pair(text).ok_or_else(|| {
-            let shown: String = text.chars().take(100).collect();
-            Problem::not_found("instrument with the symbol", shown)
-        }),
+        Resolution::Unknown => pair(text).ok_or_else(|| unknown_symbol(text)),
     }
+}
+
+fn unknown_symbol(text: &str) -> Problem {
+    let shown: String = text.chars().take(100).collect();
+    Problem::not_found("instrument with the symbol", shown)
+}
+
+/// Whether any feed ever stated a price in one of the streams.
+fn any_exists(journal: &Journal, streams: &[String]) -> Result<bool, Problem> {
+    for stream in streams {
+        if journal.ledger().stream_version(stream).map_err(JournalError::from)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn pair(text: &str) -> Option<Quoted> {

@@ -2,8 +2,8 @@
 
 use super::answer::{Found, Question, Tag};
 use super::page::{Page, Pin};
-use super::problem::Problem;
-use super::scalar::{Sequence, TimeOrDate};
+use super::problem::{Fault, Kind, Problem};
+use super::scalar::{Date, Sequence, TimeOrDate};
 use super::service::Service;
 use crate::importers::{Names, to_columns};
 use crate::journal::{Journal, JournalError, Moment, PortfolioView, decode, now};
@@ -229,4 +229,16 @@ pub(super) fn transaction(view: &PortfolioView<'_>, record: &Record) -> Result<V
         json.insert("import".to_owned(), daybook_schemas::ImportId::from_bytes(import).to_string().into());
     }
     Ok(Value::Object(json))
+}
+
+/// The days from one to another, which must not lie the wrong way round.
+pub(super) fn span(from: Option<Date>, to: Option<Date>) -> Result<(Option<Day>, Option<Day>), Problem> {
+    let (from, to) = (from.map(|date| date.0), to.map(|date| date.0));
+    if let (Some(from), Some(to)) = (from, to)
+        && from > to
+    {
+        let fault = Fault::new("from", format!("it is after `to`, {to}: write the earlier day first"));
+        return Err(Problem::faulty(Kind::InvalidParameter, vec![fault]));
+    }
+    Ok((from, to))
 }

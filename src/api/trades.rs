@@ -132,7 +132,7 @@ impl Trades {
         question: Question,
         /// The portfolio
         id: Path<Portfolio>,
-        /// The trade: the event that opened it
+        /// The trade: any of its fills, such as the one that opened it
         trade: Path<Sequence>,
         /// Only what had occurred by then; a date means the end of that day in the portfolio's zone; today if not said
         as_of: Query<Option<TimeOrDate>>,
@@ -144,7 +144,8 @@ impl Trades {
         let moment = seen::moment(as_of.0, known_at.0, at_sequence.0)?;
         let wanted = trade.0.0;
         seen::one(&self.0, question, id.0.0, moment, move |journal, view, pin| {
-            let trip = view.trips().find(|trip| trip.id == wanted);
+            // A late fill can change where a trade opens, so any of its fills finds it.
+            let trip = view.state.trip_of_fill(wanted);
             let trip = trip.ok_or_else(|| Problem::not_found("trade", wanted))?;
             let records = seen::records(journal, trip.fills.clone())?;
             let transactions = trip

@@ -15,6 +15,8 @@ use tokio::net::TcpStream;
 
 /// How long requests that are under way may still take after the service was told to stop.
 const GRACE: Duration = Duration::from_secs(20);
+/// How long a connection may say nothing before it is closed.
+const IDLE: Duration = Duration::from_secs(75);
 /// The seed of the made-up firm.
 const DEMO_SEED: u64 = 2_024;
 
@@ -89,6 +91,7 @@ async fn serve(listener: std::net::TcpListener, journal: &Arc<Journal>) -> Resul
     let told_to_stop = told_to_stop()?;
     terminal::remark(format_args!("daybook listens on http://{address}"));
     poem::Server::new_with_acceptor(acceptor)
+        .idle_timeout(IDLE)
         .run_with_graceful_shutdown(api::routes(journal.clone()), told_to_stop, Some(GRACE))
         .await?;
     Ok(())
