@@ -455,8 +455,13 @@ fn answered_before(journal: &Journal, commit: &Appended) -> Result<Option<Import
         }
     }
     let items = library.quarantine.list(&library.imports).filter(|item| item.meta.import == Some(import.id));
+    let keys = journal.keys();
     answer.quarantined = items
-        .map(|item| KeptAside { line: item.record.line.unwrap_or(0), reason: item.record.detail.to_string() })
+        .map(|item| KeptAside {
+            line: item.record.line.unwrap_or(0),
+            // Where the key was erased, what is left is the code.
+            reason: item.record.detail.open(&keys).unwrap_or_else(|_| item.record.reason.to_string()),
+        })
         .collect();
     Ok(Some(answer))
 }

@@ -11,6 +11,7 @@ use super::scalar::{Account, Date, Import, Portfolio, Sequence, Time};
 use super::service::Service;
 use super::tags::Tag;
 use daybook_projections::QuarantinedItem;
+use daybook_schemas::KeyRing;
 use daybook_schemas::events::QuarantineResolution;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
@@ -36,8 +37,8 @@ record! {
         column: Option<String>,
         /// Why, as a code
         reason: String,
-        /// Why, in words
-        detail: String,
+        /// Why, in words; absent after the key of its owner was erased
+        detail: Option<String>,
         /// The day it speaks of, where that could be read
         day: Option<Date>,
         /// `open` or `resolved`
@@ -116,7 +117,7 @@ impl Quarantine {
         };
         self.0
             .blocking(move |journal| {
-                let library = journal.library()?;
+                let (library, keys) = (journal.library()?, journal.keys());
                 if let Some(portfolio) = portfolio.0
                     && (library.directory.get(portfolio.0).is_none() || !caller.knows(portfolio.0))
                 {
@@ -143,7 +144,7 @@ impl Quarantine {
                         pin,
                         items,
                         |item| item.meta.sequence.to_string(),
-                        |item| Ok(shown(item, pin.known)),
+                        |item| Ok(shown(item, pin.known, &keys)),
                     )
                 })
             })
@@ -191,7 +192,7 @@ fn resolution(
     item.resolved.as_ref().filter(|(sequence, _)| *sequence <= known)
 }
 
-fn shown(item: &QuarantinedItem, known: u64) -> QuarantineItem {
+fn shown(item: &QuarantinedItem, known: u64, keys: &KeyRing) -> QuarantineItem {
     let resolved = resolution(item, known);
     QuarantineItem {
         sequence: Sequence(item.meta.sequence),
@@ -203,7 +204,7 @@ fn shown(item: &QuarantinedItem, known: u64) -> QuarantineItem {
         line: item.record.line,
         column: item.record.column.as_ref().map(ToString::to_string),
         reason: item.record.reason.to_string(),
-        detail: item.record.detail.to_string(),
+        detail: item.record.detail.open(keys).ok(),
         day: item.record.day.map(Date),
         state: if resolved.is_some() { "resolved" } else { "open" }.to_owned(),
         resolution: resolved.map(|(_, resolved)| resolved.resolution.to_string()),

@@ -101,7 +101,7 @@ impl FieldFault {
 }
 
 /// A text without control characters: what a file holds must not steer the terminal that shows it.
-fn printable(text: String) -> String {
+pub(super) fn printable(text: String) -> String {
     if text.contains(char::is_control) { text.replace(char::is_control, "?") } else { text }
 }
 

@@ -8,7 +8,7 @@ mod happenings;
 mod line;
 
 use super::desk::{Desk, Sought};
-use super::faults::Faults;
+use super::faults::{Faults, printable};
 use super::rows::{Row, Rows};
 use super::symbols::{self, Form, Symbol};
 use super::transaction::multiplier_of;
@@ -301,7 +301,7 @@ impl File<'_> {
                 self.parsed.quarantined += 1;
                 let identity = format!("quarantine:schwab:{portfolio}:{identity}");
                 let stream = stream::sync("schwab", &account.to_string());
-                (self.aside(row, aside, account, day, raw), stream, identity, Role::Quarantine)
+                (self.aside(row, aside, account, day, raw)?, stream, identity, Role::Quarantine)
             }
         };
         self.parsed.drafts.push(Draft {
@@ -323,19 +323,21 @@ impl File<'_> {
         account: AccountId,
         day: Option<Day>,
         raw: Sealed<RawRow>,
-    ) -> Event {
-        RecordQuarantined {
+    ) -> Result<Event, String> {
+        let (keys, key) = (self.desk.context.keys(), self.portfolio.key);
+        let detail = Sealed::seal(keys, key, &printable(aside.detail)).map_err(|error| error.to_string())?;
+        Ok(RecordQuarantined {
             format: "schwab".into(),
             portfolio: Some(self.portfolio.id),
             account: Some(account),
             line: Some(row.number),
             column: aside.column.map(Into::into),
             reason: aside.reason,
-            detail: aside.detail.into(),
+            detail,
             day,
             raw,
         }
-        .into()
+        .into())
     }
 }
 
@@ -776,7 +778,9 @@ mod tests {
         assert!(aside.identity.as_ref().unwrap().starts_with("quarantine:schwab:"));
         let Event::RecordQuarantined(event) = &aside.event else { panic!("{:?}", aside.event) };
         assert_eq!((event.line, event.reason.clone()), (Some(8), QuarantineReason::UnknownCode));
-        assert!(event.detail.contains("`Frobnicate`"));
+        assert!(event.detail.open(Context::keys(&ledger)).unwrap().contains("`Frobnicate`"));
+        let clear = serde_json::to_string(&aside.event).unwrap();
+        assert!(!clear.contains("Frobnicate") && !clear.contains("WHO KNOWS"), "{clear}");
         let raw = event.raw.open(Context::keys(&ledger)).unwrap();
         assert!(raw.text.starts_with("\"03/01/2024\",\"Frobnicate\""), "{}", raw.text);
         let linked = parsed.drafts.iter().find_map(|draft| match &draft.event {

@@ -369,7 +369,9 @@ impl Journal {
             }
             *report.events.entry(event.event_type().name()).or_insert(0) += 1;
             if let Event::RecordQuarantined(quarantined) = &event {
-                report.quarantined.push((draft.line, quarantined.detail.to_string()));
+                let detail = quarantined.detail.open(&self.keys());
+                let detail = detail.unwrap_or_else(|_| quarantined.reason.to_string());
+                report.quarantined.push((draft.line, detail));
             }
             entries += u64::from(matches!(draft.role, Role::Entry | Role::Price));
             let visible_at_once = draft.role == Role::Reference;

@@ -372,9 +372,9 @@ fn quarantine_is_open_until_resolved_and_gone_with_its_import() {
         line: Some(7),
         column: None,
         reason: QuarantineReason::UnknownCode,
-        detail: "the action is not known".into(),
+        detail: sealed(&"the action is not known".to_owned()),
         day: None,
-        raw: sealed_row(),
+        raw: sealed(&RawRow::keep("a,b,c")),
     };
     let first = world.record_imported(record.clone(), 1);
     world.record_imported(record, 1);
@@ -462,9 +462,9 @@ fn an_unknown_identifier_is_unknown() {
     assert!(world.library.instruments.get(instrument(9)).is_none());
 }
 
-fn sealed_row() -> daybook_schemas::Sealed<RawRow> {
+fn sealed<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> daybook_schemas::Sealed<T> {
     let key = daybook_schemas::KeyId::Portfolio(portfolio());
     let mut ring = daybook_schemas::KeyRing::default();
     ring.insert(key, [7; 64]);
-    daybook_schemas::Sealed::seal(&ring, key, &RawRow::keep("a,b,c")).unwrap()
+    daybook_schemas::Sealed::seal(&ring, key, value).unwrap()
 }

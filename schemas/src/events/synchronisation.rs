@@ -126,8 +126,8 @@ pub struct RecordQuarantined {
     pub column: Option<Box<str>>,
     /// Why.
     pub reason: QuarantineReason,
-    /// Why, in words that name the column and the code but no person.
-    pub detail: Box<str>,
+    /// Why, in words that may quote the row, and so are sealed as it is.
+    pub detail: Sealed<String>,
     /// The day it speaks of, where that could be read.
     pub day: Option<Day>,
     /// The row.

@@ -825,7 +825,7 @@ fn synchronisation() -> Vec<Event> {
             line: Some(1_000),
             column: Some("Code".into()),
             reason: QuarantineReason::UnknownCode,
-            detail: "the code `Zz` is not known".into(),
+            detail: of_portfolio("the code `Zz` is not known"),
             day: Some(day("2024-03-05")),
             raw: raw("Trades,Data,Zz"),
         }
