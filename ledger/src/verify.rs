@@ -5,6 +5,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use crate::disk::create_private_dir;
 use crate::frame::BodyError;
 use crate::index::sled::{IndexFound, SledIndex};
 use crate::index::{Direction, Index, IndexBatch, IndexError, KeyHash, Totals};
@@ -528,7 +529,7 @@ impl CopiedIndex {
 }
 
 fn copy_dir(from: &Path, to: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(to)?;
+    create_private_dir(to)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
         let target = to.join(entry.file_name());

@@ -304,16 +304,17 @@ impl Ratio {
         let cut = decimal::multiply_divide(value, self.numerator(), self.denominator(), scale)?;
         let is_exact = |quotient: Decimal| {
             Ok::<_, ArithmeticError>(
-                decimal::multiply(quotient, self.denominator())? == decimal::multiply(value, self.numerator())?,
+                decimal::multiply(quotient, self.denominator())?
+                    == decimal::multiply(value, self.numerator())?,
             )
         };
         if is_exact(cut) == Ok(true) {
             return Ok(cut);
         }
         // More places than asked for may still be a finite number of them.
-        let fine = (scale + 1..=28)
-            .rev()
-            .find_map(|finest| decimal::multiply_divide(value, self.numerator(), self.denominator(), finest).ok());
+        let fine = (scale + 1..=28).rev().find_map(|finest| {
+            decimal::multiply_divide(value, self.numerator(), self.denominator(), finest).ok()
+        });
         Ok(fine.filter(|fine| is_exact(*fine) == Ok(true)).unwrap_or(cut))
     }
 }

@@ -298,7 +298,11 @@ fn item(journal: &Journal, import: &Import, known: u64) -> ImportItem {
         events: file.map_or(import.events, |file| file.events),
         known: file.map(|file| file.known),
         quarantined: file.map_or(0, |file| file.quarantined),
-        warnings: file.iter().flat_map(|file| &file.warnings).map(ToString::to_string).collect(),
+        warnings: file
+            .iter()
+            .flat_map(|file| &file.warnings)
+            .filter_map(|words| words.read(&journal.keys()))
+            .collect(),
         recorded_at: import.imported_at.filter(|_| file.is_some()).map(Time),
         state: match state {
             ImportState::Visible => "visible",
@@ -428,7 +432,7 @@ fn answered_before(journal: &Journal, commit: &Appended) -> Result<Option<Import
         events: BTreeMap::new(),
         known: file.known,
         quarantined: Vec::new(),
-        warnings: file.warnings.iter().map(ToString::to_string).collect(),
+        warnings: file.warnings.iter().filter_map(|words| words.read(&journal.keys())).collect(),
         dry_run: false,
     };
     // Reference data stands before the first row that needs it, in the same commit or the one before.

@@ -365,6 +365,11 @@ impl From<JournalError> for Problem {
             }
             JournalError::Unreachable(detail) => Self::new(Kind::InvalidParameter, detail),
             JournalError::Append(error) => from_append(error),
+            JournalError::Unfinished(AppendError::NoSpace) => Problem::new(
+                Kind::NoSpace,
+                "the disk became full and nothing of this counts: make room and send it again",
+            ),
+            JournalError::Unfinished(error) => from_append(error),
             JournalError::ReadOnly => Self::unavailable("the ledger is open for reading alone"),
             error @ (JournalError::Read(_)
             | JournalError::Open(_)

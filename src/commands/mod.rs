@@ -178,7 +178,9 @@ pub(crate) fn set_up_tracing(arguments: &Arguments) {
 
 /// Runs the command and says how it ended.
 pub(crate) fn run(arguments: Arguments) -> ExitCode {
-    let context = Context { data: arguments.data, server: arguments.server };
+    // An empty DAYBOOK_SERVER is none.
+    let server = arguments.server.filter(|url| !url.is_empty());
+    let context = Context { data: arguments.data, server };
     let ended = match arguments.command {
         Command::Serve(command) => command.run(&context),
         Command::Portfolio(command) => command.run(&context),

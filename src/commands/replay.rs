@@ -7,6 +7,7 @@ use daybook_projections::{Position, Summary, Way};
 use daybook_schemas::{Currency, KeyRing, PortfolioId};
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::io;
 
 /// How wide a statement's curve is drawn, in characters.
@@ -45,6 +46,15 @@ enum Format {
     Csv,
 }
 
+/// What was rebuilt, and from where.
+struct Source {
+    rebuilt: Rebuilt,
+    /// The directory's journal, where it was read here.
+    journal: Option<Journal>,
+    /// Names by portfolio, where a service told them.
+    names: BTreeMap<String, String>,
+}
+
 /// A portfolio's statement.
 struct Statement {
     id: PortfolioId,
@@ -64,7 +74,7 @@ impl Replay {
             .transpose()
             .map_err(|error| CommandError::Unusable(error.to_string()))?;
         let moment = Moment::parse(self.as_of.as_deref(), self.known_at.as_deref(), self.at_sequence)?;
-        let (rebuilt, journal) = self.rebuild(context, wanted)?;
+        let Source { rebuilt, journal, names } = self.rebuild(context, wanted)?;
         if rebuilt.head() == 0 {
             return Err(CommandError::Unusable("the ledger holds no event".to_owned()));
         }
@@ -82,7 +92,10 @@ impl Replay {
             match rebuilt
                 .portfolio(id, &moment, ledger, |view| Statement::of(view, self.format == Format::Text))
             {
-                Ok(statement) => statements.push(statement),
+                Ok(mut statement) => {
+                    statement.name = statement.name.or_else(|| names.get(&id.to_string()).cloned());
+                    statements.push(statement);
+                }
                 // It was opened later than the moment knows.
                 Err(JournalError::NotFound { .. }) if wanted.is_none() => {}
                 Err(error) => return Err(error.into()),
@@ -107,21 +120,16 @@ impl Replay {
         Ok(Outcome::Done)
     }
 
-    fn rebuild(
-        &self,
-        context: &Context,
-        wanted: Option<PortfolioId>,
-    ) -> Result<(Rebuilt, Option<Journal>), CommandError> {
+    fn rebuild(&self, context: &Context, wanted: Option<PortfolioId>) -> Result<Source, CommandError> {
         let place = context.place(Access::Read)?;
         let bar = terminal::Bar::new("replaying");
         let progress = bar.callback();
         let rebuilt = match place {
             Place::Here(journal) => {
                 let rebuilt = journal.rebuild(wanted, self.check, &*progress)?;
-                (rebuilt, Some(*journal))
+                Source { rebuilt, journal: Some(*journal), names: BTreeMap::new() }
             }
             Place::There(remote) => {
-                // The keys stay where the directory is: names are printed as the service says them or not at all.
                 let mut rebuilt = Rebuilt::new(wanted, self.check, KeyRing::default());
                 let head = remote.head()?;
                 let mut fault = None;
@@ -136,7 +144,11 @@ impl Replay {
                     return Err(fault.into());
                 }
                 rebuilt.finish();
-                (rebuilt, None)
+                // The keys stay where the directory is; the names are what the service says they are.
+                let text = |portfolio: &Value, key: &str| portfolio[key].as_str().map(str::to_owned);
+                let listed = remote.list("portfolios")?;
+                let names = listed.iter().filter_map(|one| Some((text(one, "id")?, text(one, "name")?)));
+                Source { rebuilt, journal: None, names: names.collect() }
             }
         };
         bar.finish();

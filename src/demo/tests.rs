@@ -1,7 +1,7 @@
 //! What holds of the made-up firm, recomputed from its events alone.
 
 use super::{DemoRecord, Firm, firm};
-use daybook_schemas::events::{Event, EventType, FeeKind, InterestKind, PartyKind, Reason, Side};
+use daybook_schemas::events::{Event, EventType, FeeKind, InterestKind, PartyKind, Side, Words};
 use daybook_schemas::{AccountId, Currency, Day, InstrumentId, KeyRing, Money, Phase, Timestamp, When, Zone};
 use rust_decimal::Decimal;
 use std::collections::{BTreeMap, BTreeSet};
@@ -238,7 +238,7 @@ fn what_reversals_take_back_is_what_their_reasons_say() {
         assert!(reversal.target < sequence);
         let target = records[usize::try_from(reversal.target).unwrap() - 1];
         assert_eq!(target.stream, record.stream);
-        let Reason::Plain(reason) = &reversal.reason else { panic!("what is made up is about nobody") };
+        let Words::Plain(reason) = &reversal.reason else { panic!("what is made up is about nobody") };
         reasons.push((reason.to_string(), target.event.event_type()));
     }
     reasons.sort();

@@ -779,7 +779,7 @@ mod tests {
         let Event::RecordQuarantined(event) = &aside.event else { panic!("{:?}", aside.event) };
         assert_eq!((event.line, event.reason.clone()), (Some(8), QuarantineReason::UnknownCode));
         assert!(event.detail.open(Context::keys(&ledger)).unwrap().contains("`Frobnicate`"));
-        let clear = serde_json::to_string(&aside.event).unwrap();
+        let clear = aside.event.to_json().unwrap().to_string();
         assert!(!clear.contains("Frobnicate") && !clear.contains("WHO KNOWS"), "{clear}");
         let raw = event.raw.open(Context::keys(&ledger)).unwrap();
         assert!(raw.text.starts_with("\"03/01/2024\",\"Frobnicate\""), "{}", raw.text);

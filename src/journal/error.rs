@@ -29,6 +29,11 @@ pub(crate) enum JournalError {
     /// The ledger did not take the append.
     #[error("{0}")]
     Append(AppendError),
+    /// The ledger took the first parts of a large append and not the last. None of it counts.
+    #[error(
+        "{0}; what was recorded of this before does not count: do the same again to finish it, or leave it, and the next import takes it back"
+    )]
+    Unfinished(AppendError),
     /// The ledger could not be read.
     #[error("the ledger cannot be read: {0}")]
     Read(#[from] ReadError),

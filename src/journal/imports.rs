@@ -4,13 +4,16 @@ use super::{Author, Draft, Invalid, Journal, JournalError, Terms, now};
 use crate::importers::{self, Format, InstrumentFacts, Parsed, PriceOptions, Role};
 use daybook_ledger::CommitKey;
 use daybook_projections::{Directory, ImportState, Instruments, Library, PriceSource, Resolution};
-use daybook_schemas::events::{ContentHash, FileImported, IdentifierScheme, ImportReverted, Reason};
+use daybook_schemas::events::{ContentHash, FileImported, IdentifierScheme, ImportReverted, Words};
 use daybook_schemas::{
     AccountId, Currency, Day, Event, ImportId, InstrumentId, KeyId, KeyRing, PortfolioId, Ratio, Sealed,
     stream,
 };
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
+
+/// Warnings that are kept with an import.
+const WARNINGS_KEPT_MAX: usize = 100;
 
 /// A file to be imported.
 pub(crate) struct ImportRequest<'a> {
@@ -310,7 +313,7 @@ impl Journal {
             self.library()?.imports.interrupted().map(|import| import.id).filter(|id| *id != own).collect();
         for id in interrupted {
             tracing::warn!(import = %id, "taking back an import that was interrupted");
-            let reverted = ImportReverted { import: id, reason: Some(Reason::from("interrupted")) };
+            let reverted = ImportReverted { import: id, reason: Some(Words::from("interrupted")) };
             self.record(author, vec![Draft::new(stream::import(id), now(), reverted)], Terms::default())?;
         }
         self.catch_up(None)
@@ -325,6 +328,7 @@ impl Journal {
         file_hash: ContentHash,
         commit_key: Option<CommitKey>,
     ) -> Result<ImportReport, JournalError> {
+        let warned: Vec<String> = parsed.warnings.iter().take(WARNINGS_KEPT_MAX).map(without_file).collect();
         let mut report = ImportReport {
             rows: parsed.rows,
             warnings: parsed.warnings.iter().map(ToString::to_string).collect(),
@@ -403,6 +407,7 @@ impl Journal {
             }
             None => None,
         };
+        let warnings = self.kept_warnings(request.portfolio, &warned)?;
         let imported = FileImported {
             import: id,
             format: request.format.name().into(),
@@ -415,7 +420,7 @@ impl Journal {
             events: entries,
             known: report.known,
             quarantined: report.quarantined.len() as u64,
-            warnings: report.warnings.iter().take(100).map(|text| shorten(text).into()).collect(),
+            warnings,
             revision: revision_max,
         };
         let mut last = Draft::new(stream::import(id), now(), imported);
@@ -425,6 +430,15 @@ impl Journal {
         let author = author.through(request.format.name());
         self.record_in_parts(&author, drafts, Terms { commit_key, ..Terms::default() }, &|_| {})?;
         Ok(report)
+    }
+
+    /// Warnings as they are kept with the import: sealed where they are about somebody's portfolio.
+    fn kept_warnings(
+        &self,
+        portfolio: Option<PortfolioId>,
+        warnings: &[String],
+    ) -> Result<Vec<Words>, JournalError> {
+        warnings.iter().map(|text| self.words(portfolio, "file", &shorten(text))).collect()
     }
 
     /// Declares that nothing an import brought ever happened.
@@ -455,12 +469,19 @@ impl Journal {
             }
             Some((ImportState::Pending | ImportState::Visible, portfolio)) => portfolio,
         };
-        let reason = reason.map(|text| self.reason(portfolio, text)).transpose()?;
+        let reason = reason.map(|text| self.words(portfolio, "reason", text)).transpose()?;
         let mut draft = Draft::new(stream::import(id), now(), ImportReverted { import: id, reason });
         draft.key = Some(format!("reversion:{id}#0"));
         let recorded = self.record(author, vec![draft], Terms { commit_key, ..Terms::default() })?;
         Ok(recorded.sequences.first().copied().unwrap_or(0))
     }
+}
+
+/// A warning as it is kept: its file's name is kept once, sealed.
+fn without_file(warning: &importers::Warning) -> String {
+    let line = warning.line.map(|line| format!("line {line}: ")).unwrap_or_default();
+    let column = warning.column.as_ref().map(|column| format!("`{column}`: ")).unwrap_or_default();
+    format!("{line}{column}{}", warning.text)
 }
 
 /// A price that is stated again says that it is.

@@ -239,12 +239,14 @@ impl Journal {
             .extend(drafts.iter().filter_map(|draft| stream::portfolio_of(&draft.stream)));
         let records =
             drafts.into_iter().map(|draft| draft.into_record(author)).collect::<Result<Vec<_>, _>>()?;
-        let (mut part, mut bytes, mut done) = (Vec::new(), 0, 0);
+        let (mut part, mut bytes, mut done, mut begun) = (Vec::new(), 0, 0, false);
         for record in records {
             let size = record.view(0, 0, 0).canonical_bytes() + RECORD_BYTES;
             if !part.is_empty() && (part.len() == PART_RECORDS || bytes + size > self.part_bytes) {
                 done += part.len() as u64;
-                self.append(std::mem::take(&mut part), Terms::default())?;
+                let appended = self.append(std::mem::take(&mut part), Terms::default());
+                appended.map_err(|error| unfinished(error, begun))?;
+                begun = true;
                 progress(done);
                 bytes = 0;
             }
@@ -252,7 +254,7 @@ impl Journal {
             part.push(record);
         }
         done += part.len() as u64;
-        self.append(part, terms)?;
+        self.append(part, terms).map_err(|error| unfinished(error, begun))?;
         progress(done);
         Ok(())
     }
@@ -276,5 +278,13 @@ impl Journal {
     /// The last sequence that was recorded by an instant; 0 if none was.
     pub(crate) fn sequence_at(&self, instant: Timestamp) -> Result<u64, JournalError> {
         Ok(self.ledger.sequence_recorded_by(instant.nanos())?)
+    }
+}
+
+/// An error that stops a large append after some of its parts were taken.
+fn unfinished(error: JournalError, begun: bool) -> JournalError {
+    match error {
+        JournalError::Append(cause) if begun => JournalError::Unfinished(cause),
+        other => other,
     }
 }

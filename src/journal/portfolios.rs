@@ -7,7 +7,7 @@ use crate::importers::{self, Place, PortfolioFacts, Role, TransactionFields};
 use daybook_ledger::{CommitKey, Expected};
 use daybook_schemas::events::{
     Calendar, ContentHash, EventReversed, LotMethod, PortfolioOpened, QuarantineResolution,
-    QuarantineResolved, Reason,
+    QuarantineResolved, Words,
 };
 use daybook_schemas::{Currency, Event, KeyId, PortfolioId, Sealed, Zone, stream};
 
@@ -231,7 +231,7 @@ impl Journal {
                 sequence: Some(sequence),
             });
         }
-        let reason = self.reason(portfolio, reason)?;
+        let reason = self.words(portfolio, "reason", reason)?;
         let reversed = EventReversed { target, reason, replaced_by: None };
         let mut draft = Draft::new(record.stream.to_string(), now(), reversed);
         draft.key = Some(reversal_key(target));
@@ -258,13 +258,18 @@ impl Journal {
         })
     }
 
-    /// A person's reason, sealed under the key of the portfolio that it is about; in clear where it is about none.
-    pub(super) fn reason(&self, portfolio: Option<PortfolioId>, text: &str) -> Result<Reason, JournalError> {
-        let Some(id) = portfolio else { return Ok(Reason::from(text)) };
+    /// Words sealed under the key of the portfolio that they are about; in clear where they are about none.
+    pub(super) fn words(
+        &self,
+        portfolio: Option<PortfolioId>,
+        field: &str,
+        text: &str,
+    ) -> Result<Words, JournalError> {
+        let Some(id) = portfolio else { return Ok(Words::from(text)) };
         let key = self.portfolio_facts(id)?.key;
         Sealed::seal(&self.keys(), key, &text.to_owned())
-            .map(Reason::Sealed)
-            .map_err(|error| JournalError::field("reason", error.to_string()))
+            .map(Words::Sealed)
+            .map_err(|error| JournalError::field(field, error.to_string()))
     }
 
     /// Says how a quarantined record was dealt with.

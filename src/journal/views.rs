@@ -168,7 +168,7 @@ impl Journal {
                     "events": file.map_or(import.events, |file| file.events),
                     "known": file.map(|file| file.known),
                     "quarantined": file.map_or(0, |file| file.quarantined),
-                    "warnings": file.map(|file| &file.warnings),
+                    "warnings": file.map(|file| file.warnings.iter().filter_map(|words| words.read(&keys)).collect::<Vec<_>>()),
                     "recorded_at": import.imported_at,
                     "state": state,
                 })

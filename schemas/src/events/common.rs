@@ -1,7 +1,7 @@
 //! What events of several families share.
 
 use crate::codes::codes;
-use crate::{AccountId, Day, ExternalId, Group, Money, Sealed, When};
+use crate::{AccountId, Day, ExternalId, Group, KeyRing, Money, Sealed, When};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -68,18 +68,28 @@ pub struct Reported {
     pub raw: Option<Sealed<RawRow>>,
 }
 
-/// Why something was taken back or ended. What a person writes about somebody is sealed; what a program says, or what
-/// belongs to nobody, is plain.
+/// Words in an entry: a reason, a warning. What is about somebody is sealed; what a program says of nobody is plain.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Reason {
+pub enum Words {
     /// In clear.
     Plain(Box<str>),
     /// Under the key of whom it is about.
     Sealed(Sealed<String>),
 }
 
-impl From<&str> for Reason {
+impl Words {
+    /// The words, if they are plain or their key is at hand.
+    #[must_use]
+    pub fn read(&self, ring: &KeyRing) -> Option<String> {
+        match self {
+            Self::Plain(text) => Some(text.to_string()),
+            Self::Sealed(sealed) => sealed.open(ring).ok(),
+        }
+    }
+}
+
+impl From<&str> for Words {
     fn from(text: &str) -> Self {
         Self::Plain(text.into())
     }

@@ -1,6 +1,6 @@
 //! Corrections: nothing is edited; a mistake is undone by an event that says so.
 
-use super::{Reason, Reference};
+use super::{Reference, Words};
 use crate::ImportId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ pub struct EventReversed {
     /// The sequence of the event.
     pub target: u64,
     /// Why.
-    pub reason: Reason,
+    pub reason: Words,
     /// What stands in its place.
     pub replaced_by: Option<Reference>,
 }
@@ -22,5 +22,5 @@ pub struct ImportReverted {
     /// The import.
     pub import: ImportId,
     /// Why.
-    pub reason: Option<Reason>,
+    pub reason: Option<Words>,
 }

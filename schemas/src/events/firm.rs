@@ -1,6 +1,6 @@
 //! The firm: advisors, parties, profiles, models, and who may see what.
 
-use super::{ContentHash, Reason};
+use super::{ContentHash, Words};
 use crate::codes::codes;
 use crate::{
     AdvisorId, Day, Fraction, HouseholdId, InstrumentId, KeyId, ModelId, Money, PartyId, PortfolioId,
@@ -161,7 +161,7 @@ pub struct PartyOffboarded {
     /// The last day.
     pub on: Day,
     /// Why.
-    pub reason: Option<Reason>,
+    pub reason: Option<Words>,
 }
 
 /// A person's key was erased: what it sealed can be read no more.

@@ -1,6 +1,6 @@
 //! Portfolios and their accounts.
 
-use super::Reason;
+use super::Words;
 use crate::codes::codes;
 use crate::{
     AccountId, Currency, Day, ExternalId, Fraction, InstrumentId, PartyId, PortfolioId, Sealed, Zone,
@@ -99,7 +99,7 @@ pub struct AccountUnlinked {
     /// The account.
     pub account: AccountId,
     /// Why.
-    pub reason: Option<Reason>,
+    pub reason: Option<Words>,
 }
 
 /// The portfolio has another name.
@@ -115,7 +115,7 @@ pub struct PortfolioClosed {
     /// Its last day.
     pub on: Day,
     /// Why.
-    pub reason: Option<Reason>,
+    pub reason: Option<Words>,
 }
 
 /// Disposals relieve lots by another method from a day on.

@@ -1,6 +1,6 @@
 //! Imports, what sources state, what could not be understood, and where the books differ.
 
-use super::{ContentHash, RawRow, Reference};
+use super::{ContentHash, RawRow, Reference, Words};
 use crate::codes::codes;
 use crate::{
     AccountId, Currency, Day, ImportId, InstrumentId, Money, PortfolioId, Quantity, Sealed, Timestamp,
@@ -34,7 +34,7 @@ pub struct FileImported {
     /// Rows kept aside.
     pub quarantined: u64,
     /// What the reader should know.
-    pub warnings: Vec<Box<str>>,
+    pub warnings: Vec<Words>,
     /// How often an import holding the same rows was reverted before.
     pub revision: u32,
 }
