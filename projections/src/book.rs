@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The name under which snapshots of this fold are kept.
 pub const FOLD_NAME: &str = "portfolio";
 /// Grows whenever the same events give another state or other bytes.
-pub const FOLD_VERSION: u32 = 3;
+pub const FOLD_VERSION: u32 = 4;
 
 /// The fewest entries between two checkpoints.
 const CHECKPOINT_INTERVAL_MIN: usize = 512;
@@ -821,6 +821,7 @@ impl Checkpoint {
             holdings: state.holdings.clone(),
             totals: state.totals.clone(),
             unknowns: state.unknowns.clone(),
+            lost: state.lost.clone(),
             open_legs: state.open_legs.clone(),
             entries: state.entries,
             first_day: state.first_day,

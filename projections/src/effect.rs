@@ -55,6 +55,8 @@ impl Place {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) enum Effect {
     Trade(Trade),
+    /// A trade whose amount a decimal does not hold.
+    TradeTooLong(Box<TradeTooLong>),
     /// Cash across the portfolio's edge.
     Contribution(Money),
     /// Cash between accounts of the portfolio.
@@ -111,6 +113,31 @@ pub(crate) struct Trade {
     /// Charges in other currencies.
     pub(crate) foreign_charges: Vec<Money>,
     pub(crate) names_lots: bool,
+}
+
+/// Units that an entry moves: of what, and what the entry says of their price.
+pub(crate) struct Moves {
+    pub(crate) instrument: InstrumentId,
+    /// Absent where the entry goes by what is held.
+    pub(crate) currency: Option<Currency>,
+    pub(crate) multiplier: Decimal,
+}
+
+/// What is known of a trade whose amount needs more digits than a decimal holds.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct TradeTooLong {
+    pub(crate) instrument: InstrumentId,
+    pub(crate) currency: Currency,
+    pub(crate) incoming: bool,
+    pub(crate) closing_only: bool,
+    pub(crate) quantity: Quantity,
+    #[serde(with = "exact")]
+    pub(crate) multiplier: Decimal,
+    pub(crate) charged: bool,
+    pub(crate) accrued: bool,
+    /// The cash as it was stated; without it the trade's cash is not known.
+    pub(crate) net_amount: Option<Money>,
+    pub(crate) foreign_charges: Vec<Money>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -279,6 +306,43 @@ impl Effect {
         })
     }
 
+    /// The units that the entry moves in its account, as far as the fold accounts for them.
+    pub(crate) fn moves(&self) -> Option<Moves> {
+        let of = |instrument, currency, multiplier| Some(Moves { instrument, currency, multiplier });
+        match self {
+            Self::Trade(trade) => of(trade.instrument, Some(trade.currency), trade.multiplier),
+            Self::TradeTooLong(trade) => of(trade.instrument, Some(trade.currency), trade.multiplier),
+            Self::InKind(given) => of(given.instrument, given.value.map(Money::currency), Decimal::ONE),
+            Self::Transfer(transfer) => {
+                let stated = transfer.value.or_else(|| transfer.lots.iter().find_map(|lot| lot.basis));
+                of(transfer.instrument, stated.map(Money::currency), transfer.multiplier)
+            }
+            Self::Split(split) => of(split.instrument, None, Decimal::ONE),
+            Self::Expiry { instrument, .. } => of(*instrument, None, Decimal::ONE),
+            Self::Contribution(_)
+            | Self::Internal(_)
+            | Self::Income(..)
+            | Self::Cost { .. }
+            | Self::Conversion { .. }
+            | Self::Unaccounted { .. } => None,
+        }
+    }
+
+    /// Charges that are costs of their own.
+    pub(crate) fn charges(&self) -> &[Money] {
+        match self {
+            Self::Trade(trade) => &trade.foreign_charges,
+            Self::TradeTooLong(trade) => &trade.foreign_charges,
+            Self::Income(_, charges)
+            | Self::Cost { charges, .. }
+            | Self::Conversion { charges, .. }
+            | Self::Expiry { charges, .. } => charges,
+            Self::InKind(given) => &given.charges,
+            Self::Transfer(transfer) => &transfer.charges,
+            Self::Contribution(_) | Self::Internal(_) | Self::Split(_) | Self::Unaccounted { .. } => &[],
+        }
+    }
+
     /// The cash that moves whether or not the fold can account for the rest.
     pub(crate) fn cash(&self) -> Vec<Money> {
         let less = |amounts: &[Money]| amounts.iter().map(|amount| -*amount).collect::<Vec<_>>();
@@ -292,6 +356,9 @@ impl Effect {
                 }
                 cash.extend(less(&trade.foreign_charges));
                 cash
+            }
+            Self::TradeTooLong(trade) => {
+                trade.net_amount.into_iter().chain(less(&trade.foreign_charges)).collect()
             }
             Self::Contribution(amount) | Self::Internal(amount) => vec![*amount],
             Self::Income(amount, charges) | Self::Cost { amount, charges, .. } => {
@@ -367,7 +434,18 @@ fn trade(event: &TradeExecuted) -> Effect {
             names_lots: !event.lots.is_empty(),
         }),
         Ok(None) => refused_trade(event, "it states neither a price nor an amount"),
-        Err(_) => refused_trade(event, "its amount needs more digits than a decimal holds"),
+        Err(_) => Effect::TradeTooLong(Box::new(TradeTooLong {
+            instrument: event.instrument,
+            currency: event.currency,
+            incoming,
+            closing_only: event.effect == TradeEffect::Close,
+            quantity: event.quantity,
+            multiplier: event.multiplier.get(),
+            charged: event.charges.iter().any(|charge| charge.amount.currency() == event.currency),
+            accrued: event.accrued_interest.is_some(),
+            net_amount: event.net_amount,
+            foreign_charges: foreign(event),
+        })),
     }
 }
 

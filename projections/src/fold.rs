@@ -1,12 +1,14 @@
 //! How one entry changes the state: cash, lots, totals and round trips, all of it or none.
 //!
 //! Each entry is first computed against the state as it stands and then written, so that an entry whose figures do not
-//! fit leaves nothing half done: it is listed as not accounted for, with the reason, and only its cash moves.
+//! fit leaves nothing half done: it is listed as not accounted for, with the reason, and only its cash moves. What it
+//! would have changed is then not known from there on: figures are marked, and the position it moves is lost.
 
-use crate::effect::{ArrivedLot, Effect, Given, Purpose, Row, Split, Trade, Transfer};
+use crate::effect::{ArrivedLot, Effect, Given, Moves, Purpose, Row, Split, Trade, TradeTooLong, Transfer};
 use crate::state::{
     Amount, AppliedSplit, BasisState, Direction, Figure, Holding, HoldingKey, IncompleteHistory, LastPrice,
-    Lot, MoveKey, OpenLeg, State, Totals, Trip, TripSums, Unaccounted, Unknown, UnknownBasis, Unrounded,
+    Lost, Lot, MoveKey, OpenLeg, State, Totals, Trip, TripSums, Unaccounted, Unknown, UnknownBasis,
+    Unrounded,
 };
 use daybook_schemas::decimal::{ArithmeticError, QUOTIENT_SCALE, add, multiply, multiply_divide, subtract};
 use daybook_schemas::events::LotMethod;
@@ -97,6 +99,72 @@ impl Balances {
                     state.totals.insert(currency, sums);
                 }
             }
+        }
+    }
+}
+
+/// Why an entry in a position that was lost is not accounted for.
+const POSITION_LOST: &str =
+    "what is held is not known since an earlier event whose figures cannot be computed";
+
+impl Unknown {
+    /// What is not known because the figures of an entry cannot be computed, and what to do about it.
+    fn of(row: &Row, error: ArithmeticError) -> Self {
+        let remedy = match &row.effect {
+            Effect::Trade(_) | Effect::TradeTooLong(_) => "state its `amount`, rounded as it was paid",
+            Effect::InKind(_) | Effect::Transfer(_) | Effect::Split(_) | Effect::Expiry { .. } => {
+                "state it with fewer digits"
+            }
+            _ => "state its `amount` with fewer digits",
+        };
+        let reason = match error {
+            ArithmeticError::TooManyDigits => {
+                format!("needs more digits than a decimal holds: reverse it and {remedy}")
+            }
+            other => format!("cannot be computed ({other}): reverse it and {remedy}"),
+        };
+        Self { sequence: row.meta.sequence, reason: reason.into() }
+    }
+}
+
+/// What decides which figures a trade changes.
+struct Touch<'a> {
+    instrument: InstrumentId,
+    currency: Currency,
+    incoming: bool,
+    closing_only: bool,
+    quantity: Decimal,
+    charged: bool,
+    accrued: bool,
+    foreign_charges: &'a [Money],
+}
+
+impl<'a> From<&'a Trade> for Touch<'a> {
+    fn from(trade: &'a Trade) -> Self {
+        Self {
+            instrument: trade.instrument,
+            currency: trade.currency,
+            incoming: trade.incoming,
+            closing_only: trade.closing_only,
+            quantity: trade.quantity,
+            charged: !trade.charges.is_zero(),
+            accrued: !trade.accrued.is_zero(),
+            foreign_charges: &trade.foreign_charges,
+        }
+    }
+}
+
+impl<'a> From<&'a TradeTooLong> for Touch<'a> {
+    fn from(trade: &'a TradeTooLong) -> Self {
+        Self {
+            instrument: trade.instrument,
+            currency: trade.currency,
+            incoming: trade.incoming,
+            closing_only: trade.closing_only,
+            quantity: trade.quantity.get(),
+            charged: trade.charged,
+            accrued: trade.accrued,
+            foreign_charges: &trade.foreign_charges,
         }
     }
 }
@@ -273,8 +341,14 @@ impl State {
         if self.first_day.is_none_or(|first| row.trade_date < first) {
             self.first_day = Some(row.trade_date);
         }
+        if let Some(unknown) = self.position_lost(row) {
+            self.leave_unaccounted(row, POSITION_LOST);
+            self.mark_touched(row, &unknown);
+            return;
+        }
         let done = match &row.effect {
             Effect::Trade(trade) => self.trade(posting, trade),
+            Effect::TradeTooLong(_) => Err(Fault::Arithmetic(ArithmeticError::TooManyDigits)),
             Effect::Transfer(transfer) => self.transfer(posting, transfer),
             Effect::Split(split) => self.split(posting, split),
             Effect::InKind(given) => self.in_kind(posting, given),
@@ -288,41 +362,210 @@ impl State {
             Ok(()) => {}
             Err(Fault::Says(reason)) => self.leave_unaccounted(row, &reason),
             Err(Fault::Arithmetic(error)) => {
+                let unknown = Unknown::of(row, error);
                 self.leave_unaccounted(row, &format!("its figures cannot be computed: {error}"));
+                self.mark_touched(row, &unknown);
+                if let Some(moves) = row.effect.moves() {
+                    self.lose(row.account, &moves, &unknown);
+                }
             }
         }
     }
 
+    /// Lists an entry that cannot be accounted for and moves its cash. Where a balance cannot take the amount in, the
+    /// balance is not known from here on.
     fn leave_unaccounted(&mut self, row: &Row, reason: &str) {
-        let cash = row.effect.cash();
-        let mut balances = Balances::default();
-        let posted = cash.iter().try_for_each(|amount| {
-            balances.post(self, row.account, *amount)?;
-            let totals = balances.totals(self, amount.currency());
-            totals.unaccounted_cash = add(totals.unaccounted_cash, amount.amount())?;
-            Ok::<_, ArithmeticError>(())
-        });
-        let (reason, cash) = match posted {
-            Ok(()) => {
-                balances.write(self);
-                (reason.to_owned(), cash)
+        let mut reason = reason.to_owned();
+        let mut moved = Vec::new();
+        let mut overflow = None;
+        for amount in row.effect.cash() {
+            match self.post_unaccounted(row.account, amount) {
+                Ok(()) => moved.push(amount),
+                Err(error) => {
+                    let unknown = Unknown::of(row, error);
+                    self.mark_unknown(amount.currency(), Figure::Cash, &unknown);
+                    self.mark_unknown(amount.currency(), Figure::UnaccountedCash, &unknown);
+                    overflow = Some(error);
+                }
             }
-            Err(error) => (format!("{reason}; nor can its cash be added: {error}"), Vec::new()),
-        };
+        }
+        if let Some(error) = overflow {
+            reason = format!("{reason}; nor can its cash be added: {error}");
+        }
         self.unaccounted.push(Unaccounted::new(
             row.meta.sequence,
             row.event_type,
             row.account,
             row.trade_date,
             reason.into(),
-            cash,
+            moved,
         ));
+    }
+
+    fn post_unaccounted(&mut self, account: AccountId, amount: Money) -> Result<(), ArithmeticError> {
+        let mut balances = Balances::default();
+        balances.post(self, account, amount)?;
+        let totals = balances.totals(self, amount.currency());
+        totals.unaccounted_cash = add(totals.unaccounted_cash, amount.amount())?;
+        balances.write(self);
+        Ok(())
     }
 
     fn mark(&mut self, currency: Currency, figure: Figure, sequence: u64, reason: &str) {
         self.unknowns
             .entry((currency, figure))
             .or_insert_with(|| Unknown { sequence, reason: reason.into() });
+    }
+
+    fn mark_unknown(&mut self, currency: Currency, figure: Figure, unknown: &Unknown) {
+        self.unknowns.entry((currency, figure)).or_insert_with(|| unknown.clone());
+    }
+
+    /// Why the position that an entry moves is not known, where it is not. A move between accounts of ours is told
+    /// once both legs are there.
+    fn position_lost(&self, row: &Row) -> Option<Unknown> {
+        if self.lost.is_empty() || matches!(&row.effect, Effect::Transfer(transfer) if transfer.internal) {
+            return None;
+        }
+        let moves = row.effect.moves()?;
+        self.lost.get(&(row.account, moves.instrument)).map(|lost| lost.unknown.clone())
+    }
+
+    /// From here on the position is not known: what was held is no basis for anything that follows.
+    fn lose(&mut self, account: AccountId, moves: &Moves, unknown: &Unknown) {
+        let instrument = moves.instrument;
+        let stated = moves.currency.unwrap_or(self.settings.base_currency);
+        let currency = self.currency_held(account, instrument).unwrap_or(stated);
+        for currency in [currency, stated] {
+            // Not the unrealised gain, which other positions of the currency still have.
+            self.mark_unknown(currency, Figure::MarketValue, unknown);
+        }
+        if self.lost.contains_key(&(account, instrument)) {
+            return;
+        }
+        let mut lost = Lost {
+            unknown: unknown.clone(),
+            currency,
+            multiplier: moves.multiplier,
+            quantity: Decimal::ZERO,
+            realised: Decimal::ZERO,
+        };
+        if let Some(holding) = self.holdings.get_mut(&(account, instrument, currency)) {
+            lost.multiplier = holding.multiplier;
+            lost.quantity = holding.quantity;
+            lost.realised = holding.realised;
+            holding.quantity = Decimal::ZERO;
+            holding.lots.clear();
+            holding.trip = None;
+            holding.last_price = None;
+            holding.unrounded = None;
+        }
+        self.lost.insert((account, instrument), lost);
+    }
+
+    /// The currency of what an account holds, or held until the position was lost.
+    fn currency_held(&self, account: AccountId, instrument: InstrumentId) -> Option<Currency> {
+        let lost = || self.lost.get(&(account, instrument)).map(|lost| lost.currency);
+        self.open_holding(account, instrument).map(|((_, _, currency), _)| currency).or_else(lost)
+    }
+
+    /// Marks the figures that an entry would have changed, had it been possible to compute it.
+    fn mark_touched(&mut self, row: &Row, unknown: &Unknown) {
+        for (currency, figure) in self.touched(row) {
+            self.mark_unknown(currency, figure, unknown);
+            if figure == Figure::NetContributions {
+                self.totals.entry(currency).or_default().flows_lost += 1;
+            }
+        }
+        if let Effect::TradeTooLong(trade) = &row.effect
+            && trade.net_amount.is_none()
+        {
+            let own = Unknown::of(row, ArithmeticError::TooManyDigits);
+            self.mark_unknown(trade.currency, Figure::Cash, &own);
+            self.mark_unknown(trade.currency, Figure::UnaccountedCash, &own);
+        }
+    }
+
+    /// The figures that an entry changes, by currency; cash and the worth of positions left out.
+    fn touched(&self, row: &Row) -> Vec<(Currency, Figure)> {
+        let held = |instrument| self.currency_held(row.account, instrument);
+        let base = self.settings.base_currency;
+        let mut touched: Vec<(Currency, Figure)> =
+            row.effect.charges().iter().map(|charge| (charge.currency(), Figure::Costs)).collect();
+        match &row.effect {
+            Effect::Trade(trade) => self.touched_by_trade(row.account, &Touch::from(trade), &mut touched),
+            Effect::TradeTooLong(trade) => {
+                self.touched_by_trade(row.account, &Touch::from(&**trade), &mut touched);
+            }
+            Effect::Contribution(amount) => touched.push((amount.currency(), Figure::NetContributions)),
+            // What is on its way between accounts counts as cash.
+            Effect::Internal(amount) => touched.push((amount.currency(), Figure::Cash)),
+            Effect::Income(amount, _) => touched.push((amount.currency(), Figure::Income)),
+            Effect::Cost { amount, tax, .. } => {
+                touched.push((amount.currency(), Figure::Costs));
+                touched.extend(tax.then_some((amount.currency(), Figure::Taxes)));
+            }
+            Effect::Conversion { sold, bought, .. } => {
+                touched.extend([sold, bought].map(|amount| (amount.currency(), Figure::Fx)));
+            }
+            Effect::InKind(given) => {
+                let currency =
+                    given.value.map(Money::currency).or_else(|| held(given.instrument)).unwrap_or(base);
+                let incoming = given.quantity.get() > Decimal::ZERO;
+                let (closes, beyond) =
+                    self.closes(row.account, given.instrument, incoming, given.quantity.get().abs());
+                touched.extend(closes.then_some((currency, Figure::Realised)));
+                touched.extend((beyond && !incoming).then_some((currency, Figure::NetContributions)));
+                for currency in [Some(currency), given.cash.map(Money::currency)].into_iter().flatten() {
+                    match given.purpose {
+                        Purpose::Income => touched.push((currency, Figure::Income)),
+                        Purpose::Cost => touched.push((currency, Figure::Costs)),
+                        Purpose::Tax => {
+                            touched.extend([(currency, Figure::Costs), (currency, Figure::Taxes)]);
+                        }
+                    }
+                }
+            }
+            Effect::Transfer(transfer) if !transfer.internal => {
+                let stated = transfer.value.or_else(|| transfer.lots.iter().find_map(|lot| lot.basis));
+                let currency =
+                    stated.map(Money::currency).or_else(|| held(transfer.instrument)).unwrap_or(base);
+                touched.extend([(currency, Figure::NetContributions), (currency, Figure::TransferredGain)]);
+            }
+            Effect::Expiry { instrument, .. } => {
+                touched.push((held(*instrument).unwrap_or(base), Figure::Realised));
+            }
+            Effect::Transfer(_) | Effect::Split(_) | Effect::Unaccounted { .. } => {}
+        }
+        touched
+    }
+
+    fn touched_by_trade(&self, account: AccountId, trade: &Touch<'_>, touched: &mut Vec<(Currency, Figure)>) {
+        let currency = trade.currency;
+        let (closes, beyond) = self.closes(account, trade.instrument, trade.incoming, trade.quantity);
+        touched.extend(closes.then_some((currency, Figure::Realised)));
+        touched.extend((beyond && trade.closing_only).then_some((currency, Figure::NetContributions)));
+        touched.extend(trade.charged.then_some((currency, Figure::TradeFees)));
+        touched.extend(trade.accrued.then_some((currency, Figure::Income)));
+        touched.extend(trade.foreign_charges.iter().map(|charge| (charge.currency(), Figure::TradeFees)));
+    }
+
+    /// Whether units that come or go close something, and whether they go beyond what is held; both may be, where it
+    /// is not known what is held.
+    fn closes(
+        &self,
+        account: AccountId,
+        instrument: InstrumentId,
+        incoming: bool,
+        quantity: Decimal,
+    ) -> (bool, bool) {
+        if self.lost.contains_key(&(account, instrument)) {
+            return (true, true);
+        }
+        let held =
+            self.open_holding(account, instrument).map_or(Decimal::ZERO, |(_, holding)| holding.quantity);
+        let closes = !held.is_zero() && (held > Decimal::ZERO) != incoming;
+        (closes, !closes || quantity > held.abs())
     }
 
     fn cash_effect(&mut self, row: &Row, effect: &Effect) -> Result<(), Fault> {
@@ -586,11 +829,11 @@ impl State {
             });
         }
         if plan.basis_missing && movement.realises {
-            let reason = "units were disposed of whose basis and value are not known";
+            let reason = "disposed of units whose basis and value are not known";
             self.mark(movement.currency, Figure::Realised, sequence, reason);
         }
         if plan.method_unsupported {
-            let reason = "the portfolio's lot method is not supported yet: choose fifo, lifo or hifo";
+            let reason = "fell under a lot method that is not supported yet: choose fifo, lifo or hifo";
             self.mark(movement.currency, Figure::Realised, sequence, reason);
             self.mark(movement.currency, Figure::Unrealised, sequence, reason);
         }
@@ -765,7 +1008,7 @@ impl State {
         self.write(posting, &movement, &plan, lots);
         self.remember_price((row.account, given.instrument, currency), posting, price);
         if stated.is_none() {
-            let reason = "units were given or taken with neither value nor price";
+            let reason = "gave or took units with neither value nor price";
             self.mark(currency, figure, sequence, reason);
             if !plan.closed.quantity.is_zero() {
                 self.mark(currency, Figure::Realised, sequence, reason);
@@ -1057,7 +1300,7 @@ impl State {
     }
 
     fn mark_flow_unknown(&mut self, currency: Currency, sequence: u64) {
-        let reason = "securities crossed the portfolio's edge with no value and no price";
+        let reason = "moved securities across the portfolio's edge with no value and no price";
         self.mark(currency, Figure::NetContributions, sequence, reason);
         self.mark(currency, Figure::TransferredGain, sequence, reason);
     }
@@ -1112,7 +1355,7 @@ impl State {
         if value.is_none() && !plan.closed.quantity.is_zero() {
             self.mark_flow_unknown(currency, row.meta.sequence);
         } else if plan.basis_missing {
-            let reason = "units left whose basis and value are not known";
+            let reason = "moved out units whose basis and value are not known";
             self.mark(currency, Figure::TransferredGain, row.meta.sequence, reason);
         }
         Ok(())
@@ -1156,15 +1399,37 @@ impl State {
         };
         let other_account = self.open_legs[&key][other].account;
         let (from, to) = if incoming { (other_account, row.account) } else { (row.account, other_account) };
-        self.move_lots(posting, transfer.instrument, key.quantity.get(), from, to)?;
+        let moves = row.effect.moves().expect("a transfer moves units");
+        let lost = |state: &Self, account| {
+            state.lost.get(&(account, transfer.instrument)).map(|lost| lost.unknown.clone())
+        };
+        // Units that come from a position that is not known, or go to one, leave neither side known.
+        if let Some(unknown) = lost(self, from).or_else(|| lost(self, to)) {
+            self.close_leg(&key, other);
+            self.lose(from, &moves, &unknown);
+            self.lose(to, &moves, &unknown);
+            return says(POSITION_LOST);
+        }
+        match self.move_lots(posting, transfer.instrument, key.quantity.get(), from, to) {
+            Err(Fault::Arithmetic(error)) => {
+                self.close_leg(&key, other);
+                self.lose(other_account, &moves, &Unknown::of(row, error));
+                return Err(Fault::Arithmetic(error));
+            }
+            moved => moved?,
+        }
         balances.write(self);
-        if let Some(legs) = self.open_legs.get_mut(&key) {
-            legs.remove(other);
+        self.close_leg(&key, other);
+        Ok(())
+    }
+
+    fn close_leg(&mut self, key: &MoveKey, leg: usize) {
+        if let Some(legs) = self.open_legs.get_mut(key) {
+            legs.remove(leg);
             if legs.is_empty() {
-                self.open_legs.remove(&key);
+                self.open_legs.remove(key);
             }
         }
-        Ok(())
     }
 
     fn move_lots(

@@ -62,6 +62,8 @@ struct Flows {
     contributed: Decimal,
     withdrawn: Decimal,
     unknown: u64,
+    /// Those of events whose figures cannot be computed, in any currency.
+    lost: u64,
     /// Whether another currency than the base crossed the edge.
     foreign: Decimal,
 }
@@ -71,6 +73,7 @@ impl Flows {
         let base = state.settings.base_currency;
         let mut flows = Self::default();
         for (currency, totals) in &state.totals {
+            flows.lost += totals.flows_lost;
             if *currency == base {
                 flows.contributed = totals.contributed;
                 flows.withdrawn = totals.withdrawn;
@@ -207,6 +210,8 @@ impl Run {
     ) -> Result<(), ArithmeticError> {
         let flow_unknown = if flows.unknown > self.flows.unknown {
             Some("securities crossed the portfolio's edge with no value and no price".to_owned())
+        } else if flows.lost > self.flows.lost {
+            Some("an event that may have crossed the portfolio's edge cannot be computed".to_owned())
         } else if flows.foreign != self.flows.foreign {
             Some("cash of another currency crossed the portfolio's edge, and rates of exchange are not applied yet".to_owned())
         } else {

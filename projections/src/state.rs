@@ -108,6 +108,8 @@ pub struct Totals {
     pub in_transit: Decimal,
     /// How many flows across the edge had no known value.
     pub flows_unknown: u64,
+    /// How many may have crossed it with an event whose figures cannot be computed.
+    pub flows_lost: u64,
 }
 
 /// A figure that an event can make unknowable.
@@ -125,6 +127,18 @@ pub enum Figure {
     NetContributions,
     /// `transferred_gain`.
     TransferredGain,
+    /// `cash`, and with it `equity`.
+    Cash,
+    /// `market_value`, and with it `equity`.
+    MarketValue,
+    /// `fx`.
+    Fx,
+    /// `trade_fees`.
+    TradeFees,
+    /// `taxes`.
+    Taxes,
+    /// `unaccounted_cash`.
+    UnaccountedCash,
 }
 
 impl Figure {
@@ -138,6 +152,12 @@ impl Figure {
             Self::Costs => "costs",
             Self::NetContributions => "net_contributions",
             Self::TransferredGain => "transferred_gain",
+            Self::Cash => "cash",
+            Self::MarketValue => "market_value",
+            Self::Fx => "fx",
+            Self::TradeFees => "trade_fees",
+            Self::Taxes => "taxes",
+            Self::UnaccountedCash => "unaccounted_cash",
         }
     }
 }
@@ -147,8 +167,34 @@ impl Figure {
 pub struct Unknown {
     /// The first event, in fold order, that made it so.
     pub sequence: u64,
-    /// In words.
+    /// What is to be said of that event; without its number, so that the reason is the same wherever the event stands.
     pub reason: Box<str>,
+}
+
+impl Unknown {
+    /// The reason in a sentence that names the event.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        format!("event {} {}", self.sequence, self.reason)
+    }
+}
+
+/// A position whose quantity is not known any more, since an entry in it could not be computed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Lost {
+    /// Since when, and why.
+    pub unknown: Unknown,
+    /// The currency of its basis and price.
+    pub currency: Currency,
+    /// Units of the underlying in one unit.
+    #[serde(with = "exact")]
+    pub multiplier: Decimal,
+    /// Units that were held before, signed.
+    #[serde(with = "exact")]
+    pub quantity: Decimal,
+    /// Gains realised before.
+    #[serde(with = "exact")]
+    pub realised: Decimal,
 }
 
 /// What is known of a lot's basis.
@@ -496,6 +542,8 @@ pub struct State {
     pub totals: BTreeMap<Currency, Totals>,
     /// Figures that cannot be known, and why.
     pub unknowns: BTreeMap<(Currency, Figure), Unknown>,
+    /// Positions that cannot be known; what follows in them is not accounted for.
+    pub lost: BTreeMap<(AccountId, InstrumentId), Lost>,
     /// Round trips that were closed, in fold order.
     pub closed_trips: Vec<Trip>,
     /// Events that could not be accounted for, in fold order.
@@ -521,19 +569,25 @@ impl State {
             .as_bytes()
     }
 
-    /// Cash by currency, over all accounts and what is on its way between them.
-    ///
-    /// # Errors
-    /// [`daybook_schemas::ArithmeticError::TooManyDigits`].
-    pub fn cash_by_currency(&self) -> Result<BTreeMap<Currency, Decimal>, daybook_schemas::ArithmeticError> {
-        let mut sums: BTreeMap<Currency, Decimal> = BTreeMap::new();
+    /// Cash by currency, over all accounts and what is on its way between them; or why it is not known.
+    #[must_use]
+    pub fn cash_by_currency(&self) -> BTreeMap<Currency, Result<Decimal, String>> {
+        let mut sums: BTreeMap<Currency, Result<Decimal, String>> = BTreeMap::new();
         let accounts = self.cash.iter().map(|((_, currency), amount)| (*currency, amount.0));
         let transit = self.totals.iter().map(|(currency, totals)| (*currency, totals.in_transit));
         for (currency, amount) in accounts.chain(transit) {
-            let sum = sums.entry(currency).or_default();
-            *sum = decimal::add(*sum, amount)?;
+            let sum = sums.entry(currency).or_insert(Ok(Decimal::ZERO));
+            if let Ok(known) = *sum {
+                *sum = decimal::add(known, amount)
+                    .map_err(|error| format!("the sum of its accounts cannot be computed: {error}"));
+            }
         }
-        Ok(sums)
+        for ((currency, figure), unknown) in &self.unknowns {
+            if *figure == Figure::Cash {
+                sums.insert(*currency, Err(unknown.sentence()));
+            }
+        }
+        sums
     }
 
     /// Open positions: account and instrument, and what is held.

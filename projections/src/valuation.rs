@@ -2,7 +2,7 @@
 
 use crate::exact;
 use crate::library::{Instruments, Jump, Observation, PriceSource, check_adjustment};
-use crate::state::{BasisState, Figure, Holding, HoldingKey, State, Totals};
+use crate::state::{BasisState, Figure, Holding, HoldingKey, Lost, State, Totals, Unknown};
 use crate::view::AsOf;
 use daybook_schemas::decimal::{self, ArithmeticError, QUOTIENT_SCALE};
 use daybook_schemas::{AccountId, Currency, Day, InstrumentId, Money, Phase, Quantity, Timestamp, Zone};
@@ -32,7 +32,7 @@ pub struct Position {
     pub instrument: InstrumentId,
     /// The account.
     pub account: AccountId,
-    /// Units, signed.
+    /// Units, signed. Where `missing` names the quantity, the last that was known.
     #[serde(with = "exact")]
     pub quantity: Decimal,
     /// Units of the underlying in one unit.
@@ -60,7 +60,8 @@ pub struct Position {
     /// Market value less basis.
     #[serde(with = "exact::option", skip_serializing_if = "Option::is_none")]
     pub unrealised: Option<Decimal>,
-    /// Gains realised on this instrument in this account since the beginning.
+    /// Gains realised on this instrument in this account since the beginning. Where `missing` names them, those up to
+    /// the event that it names.
     #[serde(with = "exact")]
     pub realised: Decimal,
     /// Whether some of its basis is not known or only provisional.
@@ -301,7 +302,7 @@ pub fn positions(
 ) -> Vec<Position> {
     let at = as_of.instant(state.settings.zone);
     let day = as_of.day(state.settings.zone);
-    state
+    let mut positions: Vec<Position> = state
         .holdings
         .iter()
         .filter(|(_, holding)| holding.is_open())
@@ -330,7 +331,7 @@ pub fn positions(
                 book_value(holding).map_err(|error| absent(&["basis", "unrealised"], &error.to_string())).ok()
             };
             if let Some(unknown) = state.unknowns.get(&(key.2, Figure::Unrealised)) {
-                absent(&["unrealised"], &unknown.reason);
+                absent(&["unrealised"], &unknown.sentence());
             }
             let unrealised = match (&priced, basis) {
                 (Some(priced), Some(basis)) => decimal::subtract(priced.value, basis)
@@ -358,7 +359,42 @@ pub fn positions(
                 missing,
             }
         })
-        .collect()
+        .chain(state.lost.iter().map(|((account, instrument), lost)| {
+            lost_position(*account, *instrument, lost, instruments, day)
+        }))
+        .collect();
+    positions.sort_by_key(|position| (position.account, position.instrument, position.currency));
+    positions
+}
+
+/// A position of which no more is known than that it was lost. Quantity and gains are the last that were known.
+fn lost_position(
+    account: AccountId,
+    instrument: InstrumentId,
+    lost: &Lost,
+    instruments: &Instruments,
+    day: Day,
+) -> Position {
+    let reason = lost.unknown.sentence();
+    let figures = ["quantity", "basis", "price", "market_value", "unrealised", "realised"];
+    Position {
+        symbol: symbol_of(instruments, instrument, day),
+        instrument,
+        account,
+        quantity: lost.quantity,
+        multiplier: lost.multiplier,
+        basis: None,
+        currency: lost.currency,
+        price: None,
+        price_at: None,
+        price_source: None,
+        stale: false,
+        market_value: None,
+        unrealised: None,
+        realised: lost.realised,
+        unknown_basis: false,
+        missing: figures.into_iter().map(|figure| (figure, reason.clone())).collect(),
+    }
 }
 
 fn is_stale(seen: Timestamp, at: Timestamp) -> bool {
@@ -378,13 +414,18 @@ pub(crate) fn equity(
 ) -> Result<Decimal, String> {
     let base = state.settings.base_currency;
     let at = as_of.instant(state.settings.zone);
-    let cash = state.cash_by_currency().map_err(|error| error.to_string())?;
-    if let Some((currency, _)) =
-        cash.iter().find(|(currency, amount)| **currency != base && !amount.is_zero())
-    {
-        return Err(foreign(*currency));
+    let mut equity = Decimal::ZERO;
+    for (currency, amount) in state.cash_by_currency() {
+        match amount {
+            Err(reason) => return Err(cash_unknown(currency, &reason)),
+            Ok(amount) if currency == base => equity = amount,
+            Ok(amount) if amount.is_zero() => {}
+            Ok(_) => return Err(foreign(currency)),
+        }
     }
-    let mut equity = cash.get(&base).copied().unwrap_or_default();
+    if let Some(unknown) = unknown(state, Figure::MarketValue) {
+        return Err(unknown.sentence());
+    }
     for (key, holding) in state.holdings.iter().filter(|(_, holding)| holding.is_open()) {
         if holding.currency != base {
             return Err(foreign(holding.currency));
@@ -404,6 +445,15 @@ pub(crate) fn equity(
         equity = decimal::add(equity, value).map_err(|error| error.to_string())?;
     }
     Ok(equity)
+}
+
+fn cash_unknown(currency: Currency, reason: &str) -> String {
+    format!("the cash in {currency} is not known: {reason}")
+}
+
+/// Why a figure is not known, where one of the currencies makes it so.
+fn unknown(state: &State, figure: Figure) -> Option<&Unknown> {
+    state.unknowns.iter().find(|((_, of), _)| *of == figure).map(|(_, unknown)| unknown)
 }
 
 fn foreign(currency: Currency) -> String {
@@ -426,7 +476,7 @@ impl Figures<'_> {
         }
         let unknown = self.state.unknowns.iter().find(|((_, figure), _)| figure.name() == name);
         if let Some((_, unknown)) = unknown {
-            self.absent(name, format!("{} (sequence {})", unknown.reason, unknown.sequence));
+            self.absent(name, unknown.sentence());
         }
         let value = self.state.totals.get(&base).map_or(Decimal::ZERO, of);
         (!self.missing.contains_key(name)).then_some(value)
@@ -443,6 +493,14 @@ impl Figures<'_> {
     /// What conversions brought, once nothing but the base currency is left in play.
     fn fx(&mut self) -> Option<Decimal> {
         let base = self.state.settings.base_currency;
+        let unknown = self.state.unknowns.iter().find(|((currency, figure), _)| {
+            *figure == Figure::Fx
+                || (*currency != base && matches!(figure, Figure::Cash | Figure::MarketValue))
+        });
+        if let Some((_, unknown)) = unknown {
+            self.absent("fx", unknown.sentence());
+            return None;
+        }
         let in_play = self.state.totals.iter().find(|(currency, totals)| {
             let untouched =
                 Totals { converted: Decimal::ZERO, flows_unknown: 0, ..**totals } == Totals::default();
@@ -475,20 +533,32 @@ pub fn summary(
     let day = as_of.day(state.settings.zone);
     let mut figures = Figures { state, missing: BTreeMap::new() };
 
-    let mut cash = state.cash_by_currency().unwrap_or_else(|error| {
-        figures.absent("cash", error.to_string());
-        BTreeMap::new()
-    });
+    let mut cash = BTreeMap::from([(base, Decimal::ZERO)]);
+    for (currency, amount) in state.cash_by_currency() {
+        match amount {
+            Ok(amount) => {
+                cash.insert(currency, amount);
+            }
+            Err(reason) => {
+                cash.remove(&currency);
+                figures.absent("cash", cash_unknown(currency, &reason));
+            }
+        }
+    }
     cash.retain(|currency, amount| *currency == base || !amount.is_zero());
-    cash.entry(base).or_default();
 
     let (market_value, unrealised) = values(&mut figures, &positions);
-    let equity = match cash.iter().find(|(currency, amount)| **currency != base && !amount.is_zero()) {
-        Some((currency, _)) => {
+    let foreign_cash = cash.keys().find(|currency| **currency != base);
+    let equity = match (figures.missing.get("cash").cloned(), foreign_cash) {
+        (Some(reason), _) => {
+            figures.absent("equity", reason);
+            None
+        }
+        (None, Some(currency)) => {
             figures.absent("equity", foreign(*currency));
             None
         }
-        None => match (market_value, cash.get(&base)) {
+        (None, None) => match (market_value, cash.get(&base)) {
             (Some(value), Some(cash)) => figures.computed("equity", decimal::add(value, *cash)),
             _ => {
                 let reason = figures.missing.get("market_value").cloned().unwrap_or_default();
@@ -524,7 +594,7 @@ pub fn summary(
     };
     let unpriced: Vec<Named> = positions
         .iter()
-        .filter(|position| position.price.is_none())
+        .filter(|position| position.price.is_none() && !position.missing.contains_key("quantity"))
         .map(|position| named(position.instrument, position.account))
         .collect();
     let stale = positions
@@ -604,9 +674,10 @@ fn values(figures: &mut Figures<'_>, positions: &[Position]) -> (Option<Decimal>
             None => figures.absent("unrealised", reason_for(position, "unrealised", &name)),
         }
     }
-    let unknown = figures.state.unknowns.iter().find(|((_, figure), _)| *figure == Figure::Unrealised);
-    if let Some((_, unknown)) = unknown {
-        figures.absent("unrealised", format!("{} (sequence {})", unknown.reason, unknown.sequence));
+    for figure in [Figure::MarketValue, Figure::Unrealised] {
+        if let Some(unknown) = unknown(figures.state, figure) {
+            figures.absent(figure.name(), unknown.sentence());
+        }
     }
     let market_value = figures.computed("market_value", market_value);
     let unrealised = figures.computed("unrealised", unrealised);

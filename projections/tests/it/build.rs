@@ -490,6 +490,9 @@ pub(crate) fn economics(state: &State) -> String {
     for (key, unknown) in &state.unknowns {
         writeln!(text, "unknown {key:?} {}", unknown.reason).unwrap();
     }
+    for (key, lost) in &state.lost {
+        writeln!(text, "lost {key:?} {} {} {}", lost.quantity, lost.realised, lost.unknown.reason).unwrap();
+    }
     for trip in state.trips() {
         writeln!(
             text,
