@@ -18,6 +18,11 @@ pub enum TimeError {
     /// A fraction of a second with more digits than nanoseconds have.
     #[error("`{0}` is finer than a nanosecond: write at most nine digits after the point")]
     TooFine(String),
+    /// A second that clocks put in now and then; counted in seconds, it would be the next one.
+    #[error(
+        "`{0}` is a leap second, which cannot be told from the second after it: write :59 or the next minute's :00"
+    )]
+    LeapSecond(String),
     /// The text has not the form of a day.
     #[error("`{0}` is not a date: write year-month-day, such as 2024-03-01")]
     NotADay(String),
@@ -52,7 +57,7 @@ impl Timestamp {
     /// Reads RFC 3339 (an offset is required) with up to nine digits of a second's fraction.
     ///
     /// # Errors
-    /// [`TimeError::NotATime`] or [`TimeError::OutOfRange`].
+    /// [`TimeError::NotATime`], [`TimeError::TooFine`], [`TimeError::LeapSecond`] or [`TimeError::OutOfRange`].
     pub fn parse(text: &str) -> Result<Self, TimeError> {
         let not_a_time = || TimeError::NotATime(crate::decimal::shorten(text));
         // More digits would be cut without a word.
@@ -62,6 +67,10 @@ impl Timestamp {
             return Err(TimeError::TooFine(crate::decimal::shorten(text)));
         }
         let time = DateTime::parse_from_rfc3339(text).map_err(|_| not_a_time())?.with_timezone(&Utc);
+        // chrono has a leap second as the second before it with more than a second's nanoseconds.
+        if time.nanosecond() >= 1_000_000_000 {
+            return Err(TimeError::LeapSecond(crate::decimal::shorten(text)));
+        }
         if !YEARS.contains(&time.year()) {
             return Err(TimeError::OutOfRange(time.year()));
         }
@@ -443,6 +452,16 @@ mod tests {
             assert!(Day::parse(bad).is_err(), "{bad}");
             assert!(Timestamp::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_leap_second_is_refused_and_the_seconds_around_it_are_not() {
+        for leap in ["2016-12-31T23:59:60Z", "2017-01-01T00:59:60.5+01:00", "2024-03-01T15:30:60Z"] {
+            assert!(matches!(Timestamp::parse(leap), Err(TimeError::LeapSecond(_))), "{leap}");
+        }
+        let (before, after) = ("2016-12-31T23:59:59.999999999Z", "2017-01-01T00:00:00Z");
+        let nanos = |text| Timestamp::parse(text).unwrap().nanos();
+        assert_eq!(nanos(after) - nanos(before), 1);
     }
 
     #[test]
