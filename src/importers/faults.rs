@@ -1,5 +1,6 @@
 //! What is wrong with a file or a field, said so that its owner can put it right.
 
+use super::invisible;
 use std::fmt;
 
 /// The most faults that are listed for one file.
@@ -100,9 +101,9 @@ impl FieldFault {
     }
 }
 
-/// A text without control characters: what a file holds must not steer the terminal that shows it.
+/// A text of which everything is seen: what a file holds must not steer the terminal that shows it.
 pub(super) fn printable(text: String) -> String {
-    if text.contains(char::is_control) { text.replace(char::is_control, "?") } else { text }
+    if text.contains(invisible::is) { text.replace(invisible::is, "?") } else { text }
 }
 
 /// Faults as they are found, up to the most that are listed.

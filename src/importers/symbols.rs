@@ -1,5 +1,6 @@
 //! What a symbol says by its form: an option's terms, a pair, an identifier of another scheme.
 
+use super::invisible;
 use daybook_schemas::events::OptionRight;
 use daybook_schemas::{Currency, Day, InstrumentId, Price};
 use rust_decimal::Decimal;
@@ -91,14 +92,24 @@ impl OptionTerms {
 /// # Errors
 /// A sentence that says what is wrong with the text.
 pub(crate) fn read(text: &str) -> Result<Symbol, String> {
-    let text = text.trim().to_uppercase();
-    if text.is_empty() || text.chars().count() > SYMBOL_CHARS_MAX || text.chars().any(char::is_control) {
+    let text = text.trim();
+    let shown = |text: &str| daybook_schemas::decimal::shorten(&text.replace(invisible::is, "?"));
+    if text.is_empty() || text.chars().count() > SYMBOL_CHARS_MAX {
         return Err(format!(
             "`{}` is not a symbol: a symbol has 1 to {SYMBOL_CHARS_MAX} letters, digits and signs",
-            daybook_schemas::decimal::shorten(&text.replace(char::is_control, "?"))
+            shown(text)
         ));
     }
-    if let Some(terms) = option(&text)
+    // Two symbols that look alike must be one.
+    if let Some((hidden, name)) = text.chars().find_map(|hidden| Some((hidden, invisible::name(hidden)?))) {
+        return Err(format!(
+            "`{}` is not a symbol: it holds U+{:04X} ({name}), which is not seen: type the symbol anew",
+            shown(text),
+            u32::from(hidden)
+        ));
+    }
+    let text = text.to_uppercase();
+    if let Some(terms) = option(&text)?
         && let Some(compact) = terms.compact()
     {
         return Ok(Symbol { text: compact, form: Form::Option(terms) });
@@ -136,10 +147,11 @@ fn pair(text: &str) -> Option<(&str, &str)> {
     })
 }
 
-/// An option's terms from the OCC's form, padded or not.
-fn option(text: &str) -> Option<OptionTerms> {
+/// An option's terms from the OCC's form, padded or not. A text of that form whose date is none is a slip: taken for
+/// another symbol, it would be counted one for one.
+fn option(text: &str) -> Result<Option<OptionTerms>, String> {
     if !text.is_ascii() || text.len() < 16 || text.len() > 21 {
-        return None;
+        return Ok(None);
     }
     let (root, terms) = text.split_at(text.len() - 15);
     let root = root.trim_end();
@@ -151,18 +163,22 @@ fn option(text: &str) -> Option<OptionTerms> {
     let (right, strike) = rest.split_at(1);
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if !formed || !digits(date) || !digits(strike) {
-        return None;
+        return Ok(None);
     }
     let right = match right {
         "C" => OptionRight::Call,
         "P" => OptionRight::Put,
-        _ => return None,
+        _ => return Ok(None),
     };
-    let number = |range: std::ops::Range<usize>| date[range].parse::<u32>().ok();
-    let year = i32::try_from(number(0..2)?).ok()? + 2000;
-    let expiry = Day::from_ymd(year, number(2..4)?, number(4..6)?)?;
-    let strike = daybook_schemas::decimal::from_parts(strike.parse().ok()?, 3).ok()?;
-    Some(OptionTerms { root: root.to_owned(), expiry, right, strike: Price::new(strike) })
+    let written = format!("20{}-{}-{}", &date[..2], &date[2..4], &date[4..]);
+    let expiry = Day::parse(&written).map_err(|_| {
+        format!("`{text}` has the form of an option's symbol, and {written} is no date: correct the `{date}`")
+    })?;
+    let terms = strike.parse().ok().and_then(|thousandths| {
+        let strike = daybook_schemas::decimal::from_parts(thousandths, 3).ok()?;
+        Some(OptionTerms { root: root.to_owned(), expiry, right, strike: Price::new(strike) })
+    });
+    Ok(terms)
 }
 
 /// The id of an instrument that is listed from a symbol alone, so that everyone who lists it derives the same.
@@ -258,7 +274,39 @@ mod tests {
             ("2024-01-19", OptionRight::Call)
         );
         assert_eq!(terms.padded().unwrap(), "AAPL  240119C00150000");
-        assert_eq!(read("AAPL241319C00150000").unwrap().form, Form::Plain, "there is no thirteenth month");
+    }
+
+    #[test]
+    fn an_option_whose_date_is_none_is_refused_and_not_taken_for_a_share() {
+        for text in ["AAPL240230C00150000", "AAPL  241319p00150000", "X240100C00000500"] {
+            let fault = read(text).unwrap_err();
+            assert!(
+                fault.contains("has the form of an option's symbol") && fault.contains("no date"),
+                "{fault}"
+            );
+        }
+        assert!(matches!(read("AAPL240229C00150000").unwrap().form, Form::Option(_)), "2024 is a leap year");
+        assert_eq!(read("AAPL240230X00150000").unwrap().form, Form::Plain, "an option is a call or a put");
+    }
+
+    #[test]
+    fn two_symbols_that_look_alike_are_not_two() {
+        for (text, named) in [
+            ("\u{200b}AAPL", "U+200B (zero width space)"),
+            ("\u{202e}LPAA", "U+202E (right-to-left override)"),
+            ("AA\u{ad}PL", "U+00AD (soft hyphen)"),
+            ("AAPL\u{fe0f}", "U+FE0F (variation selector)"),
+            ("BRK\u{a0}B", "U+00A0 (no-break space)"),
+            ("A\u{3164}", "U+3164 (Hangul filler)"),
+            ("A\u{7}B", "U+0007 (control character)"),
+            ("\u{feff}AAPL", "U+FEFF (zero width no-break space)"),
+        ] {
+            let fault = read(text).unwrap_err();
+            assert!(fault.contains(named), "{fault}");
+            assert!(!fault.chars().any(invisible::is), "{fault:?}");
+        }
+        assert_eq!(read(" AAPL\u{a0}").unwrap().text, "AAPL", "space around it is no part of it");
+        assert_eq!(read("BRK B").unwrap().text, "BRK B");
     }
 
     #[test]

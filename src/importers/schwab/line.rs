@@ -360,8 +360,10 @@ fn number(text: &str) -> Result<Decimal, String> {
 fn symbol(text: &str) -> Result<Symbol, String> {
     let words: Vec<&str> = text.split_whitespace().collect();
     if let [root, expiry, strike, right @ ("C" | "P")] = words.as_slice()
-        && let (Ok(expiry), Ok(strike)) = (day(expiry), decimal::parse(strike))
+        && expiry.split('/').count() == 3
+        && let Ok(strike) = decimal::parse(strike)
     {
+        let expiry = day(expiry)?;
         let right = if *right == "C" { OptionRight::Call } else { OptionRight::Put };
         // The OCC writes the root of a class of shares without its sign: BRK/B is BRKB.
         let root = root.to_uppercase().replace(['/', '.'], "");
@@ -410,6 +412,8 @@ mod tests {
     #[test]
     fn an_option_is_read_from_its_parts() {
         assert_eq!(symbol("SPY 01/19/2024 470.00 C").unwrap(), symbols::read("SPY240119C00470000").unwrap());
+        assert!(symbol("SPY 02/30/2024 470.00 C").unwrap_err().contains("`02/30/2024` is not a date"));
+        assert!(symbol("SPY240230C00470000").is_err());
         assert_eq!(symbol("BRK/B").unwrap().form, Form::Plain);
         assert_eq!(
             symbol("BRK/B 01/19/2024 470.00 P").unwrap(),
