@@ -622,6 +622,26 @@ time,type,symbol,quantity,price,amount,fee,currency,multiplier,id,strategy,note,
     }
 
     #[test]
+    fn a_trade_whose_cash_no_decimal_holds_must_state_its_amount() {
+        let header = "time,type,symbol,quantity,price,amount,fee,multiplier";
+        for row in [
+            "2024-01-02,buy,TOK,0.123456789012345678,12.34567891234,,,",
+            "2024-01-02,sell,TOK,123456789012345678,12345678901234,,,",
+            "2024-01-02,buy,TOK,0.123456789012345678,12.34567891,,1000,",
+            "2024-01-02,buy,TOK,0.123456789012345678,12.34567891,,,0.123",
+        ] {
+            assert_eq!(
+                fault(&format!("{header}\n{row}\n")),
+                "t.csv:2: column `amount`: quantity × price needs more than 28 digits: state `amount`, the effect on cash net of the fee"
+            );
+        }
+        let stated = format!("{header}\n2024-01-02,buy,TOK,0.123456789012345678,12.34567891234,-1.52,,\n");
+        assert!(import(&Ledger::new(), &stated).is_ok());
+        let fits = format!("{header}\n2024-01-02,buy,TOK,0.123456789012345678,12.34567891,,,\n");
+        assert!(import(&Ledger::new(), &fits).is_ok());
+    }
+
+    #[test]
     fn the_key_of_a_row_with_an_id_is_made_of_it() {
         let ledger = Ledger::new();
         let parsed = import(&ledger, "time,type,amount,id\n2024-01-02,deposit,1,T-1\n").unwrap();

@@ -11,7 +11,7 @@ use super::desk::{Desk, Sought};
 use super::faults::{Faults, printable};
 use super::rows::{Row, Rows};
 use super::symbols::{self, Form, Symbol};
-use super::transaction::multiplier_of;
+use super::transaction::{multiplier_of, worth};
 use super::{
     Context, Draft, Fault, InstrumentFacts, Parsed, PortfolioFacts, Resolution, Role, Warning, identity,
 };
@@ -604,6 +604,15 @@ impl Reading<'_, '_> {
             return Err(Aside::new(QuarantineReason::Contradiction, "Amount", detail));
         }
         let multiplier = multiplier_of(&facts);
+        if let (None, Some(price)) = (line.amount, line.price) {
+            let fees = line.fees.unwrap_or_default();
+            worth(quantity, price, multiplier)
+                .and_then(|gross| decimal::add(gross, if *side == Side::Buy { fees } else { -fees }))
+                .map_err(|_| {
+                    let detail = "Quantity × Price needs more than 28 digits, and `Amount` is empty";
+                    Aside::new(QuarantineReason::MissingField, "Amount", detail)
+                })?;
+        }
         if let Some(text) = line.disagreement(quantity, multiplier) {
             self.warning = Some(text);
         }
@@ -996,6 +1005,19 @@ mod tests {
             ]
         );
         assert_eq!(entries(&parsed).len(), 1);
+    }
+
+    #[test]
+    fn a_trade_whose_cash_no_decimal_holds_is_kept_aside_unless_its_amount_is_stated() {
+        let row = |amount| format!("01/02/2024,Buy,ABC,ABC,0.123456789012345678,$12.34567891234,,{amount}\n");
+        let parsed = rows(&row(""));
+        let aside = parsed.drafts.iter().find_map(|draft| match &draft.event {
+            Event::RecordQuarantined(event) => Some((event.reason.clone(), event.column.as_deref())),
+            _ => None,
+        });
+        assert_eq!(aside, Some((QuarantineReason::MissingField, Some("Amount"))));
+        let parsed = rows(&row("-$1.52"));
+        assert_eq!((parsed.quarantined, entries(&parsed).len()), (0, 1));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::{Context, Draft, FieldFault, InstrumentFacts, PortfolioFacts, Role, i
 use daybook_schemas::events::Event;
 use daybook_schemas::{Day, Multiplier, Quantity, Ratio, Timestamp, When, decimal, stream};
 pub(super) use rules::{Type, UNITS_ADDED};
+use rust_decimal::Decimal;
 
 /// Where a transaction stands among others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -207,6 +208,15 @@ impl Reading<'_, '_, '_> {
 /// Units of the underlying in one unit of an instrument; one where no contract says otherwise.
 pub(super) fn multiplier_of(facts: &InstrumentFacts) -> Multiplier {
     facts.multiplier.unwrap_or(Multiplier::ONE)
+}
+
+/// What units come to at a price, without charges, as the ledger will reckon it.
+pub(super) fn worth(
+    quantity: Decimal,
+    price: Decimal,
+    multiplier: Multiplier,
+) -> Result<Decimal, decimal::ArithmeticError> {
+    decimal::multiply(decimal::multiply(quantity, price)?, multiplier.get())
 }
 
 #[cfg(test)]
@@ -414,6 +424,20 @@ mod tests {
                 "{kind}: {faults:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_request_whose_cash_no_decimal_holds_is_told_to_state_its_amount() {
+        let faults = read(&fields(&[
+            (Column::Time, "2024-01-02"),
+            (Column::Type, "buy"),
+            (Column::Symbol, "TOK"),
+            (Column::Quantity, "0.123456789012345678"),
+            (Column::Price, "12.34567891234"),
+        ]))
+        .unwrap_err();
+        assert!(faults.len() == 1 && faults[0].field == "amount", "{faults:?}");
+        assert!(faults[0].text.contains("state `amount`"), "{faults:?}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::rules::Type;
 use super::values::Values;
-use super::{Reading, multiplier_of};
+use super::{Reading, multiplier_of, worth};
 use crate::importers::Resolution;
 use crate::importers::columns::Column;
 use crate::importers::desk::{Found, Sought};
@@ -269,17 +269,15 @@ impl Reading<'_, '_, '_> {
     ) {
         let units = decimal::multiply(quantity, multiplier.get());
         let expected = values.price.map(|price| {
-            let gross = decimal::multiply(units?, price)?;
+            let gross = worth(quantity, price, multiplier)?;
             decimal::subtract(if *side == Side::Buy { -gross } else { gross }, fee)
         });
         let expected = match expected.transpose() {
             Ok(expected) => expected,
-            Err(error) => {
+            Err(_) => {
                 if values.amount.is_none() {
-                    self.fault(
-                        Column::Price,
-                        format!("quantity × price: {error}; state `amount`, the cash effect"),
-                    );
+                    let text = "quantity × price needs more than 28 digits: state `amount`, the effect on cash net of the fee";
+                    self.fault(Column::Amount, text);
                 }
                 None
             }
