@@ -5,7 +5,7 @@ use super::desk::Desk;
 use super::faults::Faults;
 use super::rows::{Row, Rows, Trouble};
 use super::symbols;
-use super::transaction::{Cells, Place, Stated, Type, content, record};
+use super::transaction::{Cells, Equals, Place, Stated, Type, record};
 use super::{Context, Draft, Fault, Parsed, PortfolioFacts, Warning, nearest};
 use daybook_schemas::{Day, Phase};
 use std::cmp::Ordering;
@@ -212,42 +212,34 @@ impl File<'_> {
             self.expect_rename(*index, stated[*index]);
         }
         let mut ranks: HashMap<(Day, Phase), u32> = HashMap::new();
-        let mut equals: HashMap<[u8; 32], u64> = HashMap::new();
+        let mut equals = Equals::new();
         let mut ids: HashMap<&str, ([u8; 32], u64)> = HashMap::new();
         let mut warned: BTreeMap<(String, String), usize> = BTreeMap::new();
         let table = self.table;
         for index in order {
             let kept = &table.rows[index];
             let cells = table.cells(kept);
-            let said = content(&cells);
             let rank = match (stated[index], cells.get(Column::Type).and_then(|text| Type::parse(text).ok()))
             {
                 (Some(Stated::On(day)), Some(kind)) => next(ranks.entry((day, kind.phase())).or_default()),
                 _ => 0,
             };
-            let ordinal = match cells.get(Column::Id) {
-                None => {
-                    let count = equals.entry(said).or_default();
-                    *count += 1;
-                    Some(*count - 1)
-                }
-                Some(id) => {
-                    if let Some((before, line)) = ids.get(id) {
-                        self.repeated(id, kept.line, *line, *before == said);
-                        continue;
-                    }
-                    ids.insert(id, (said, kept.line));
-                    None
-                }
-            };
-            let place = Place { line: kept.line, rank, ordinal };
-            match record(&cells, place, said, self.portfolio, &mut self.desk) {
+            let place = Place { line: kept.line, rank };
+            match record(&cells, place, Some(&mut equals), self.portfolio, &mut self.desk) {
                 Err(faults) => {
                     for fault in faults {
                         self.faults.field(kept.line, fault.field, fault.text);
                     }
                 }
                 Ok(recorded) => {
+                    if let Some(id) = cells.get(Column::Id) {
+                        if let Some((before, line)) = ids.get(id) {
+                            // Of equal content, it refers to nothing that the first one did not bring.
+                            self.repeated(id, kept.line, *line, *before == recorded.content);
+                            continue;
+                        }
+                        ids.insert(id, (recorded.content, kept.line));
+                    }
                     self.parsed.drafts.extend::<Vec<Draft>>(recorded.drafts);
                     for warning in recorded.warnings {
                         // What many rows have in common is said of the first of them.
@@ -619,6 +611,76 @@ time,type,symbol,quantity,price,amount,fee,currency,multiplier,id,strategy,note,
         ledger.apply(&first).unwrap();
         let other = import(&ledger, "time,type,amount,id\n2024-01-02,deposit,2,a\n").unwrap();
         assert!(ledger.apply(&other).unwrap_err().contains("csv:"));
+    }
+
+    #[test]
+    fn a_row_that_writes_out_what_goes_without_saying_is_the_same_row() {
+        let header = "time,type,symbol,quantity,price,amount,fee,currency,multiplier,fee_currency,id";
+        let file = |rows: &[String]| format!("{header}\n{}\n", rows.join("\n"));
+        let written = [
+            ["2024-01-02,buy,X,1,10,,,,,", "2024-01-02,BUY,x,1.0,10.00,,0,usd,1,USD"],
+            ["2024-01-03,sell,X,1,10,9,1,,,", "2024-01-03,sell,X,+1,10,9.0,1.00,USD,1.0,USD"],
+            [
+                "2024-01-02,buy,AAPL240119C00150000,2,3.5,,,,,",
+                "2024-01-02,buy,AAPL  240119C00150000,2,3.5,,0.0,USD,100,",
+            ],
+            ["2024-01-02,deposit,,,,100,,,,", "2024-01-02,deposit,,,,100,,USD,,"],
+            ["2024-01-04,dividend,X,,,5,,,,", "2024-01-04,dividend,X,,,5,0,USD,,"],
+            ["2024-01-05,split,X,1/3,,,,,,", "2024-01-05,split,X,1:3,,,,,,"],
+            ["2024-01-05,split,Y,7,,,,,,", "2024-01-05,split,Y,7:1,,,,,,"],
+            ["2024-01-06,buy,BTC/USD,1,10,,,,,", "2024-01-06,buy,BTCUSD,1,10,,,USD,1,"],
+        ];
+        for [blank, full] in written {
+            for id in ["", "T-1"] {
+                let [blank, full] = [blank, full].map(|row| format!("{row},{id}"));
+                for (first, second) in [(&blank, &full), (&full, &blank)] {
+                    let mut ledger = Ledger::new();
+                    let parsed = import(&ledger, &file(std::slice::from_ref(first))).unwrap();
+                    assert_eq!(ledger.apply(&parsed), Ok(1), "{first}");
+                    let again = import(&ledger, &file(std::slice::from_ref(second))).unwrap();
+                    assert_eq!(ledger.apply(&again), Ok(0), "{first} then {second}");
+                }
+                if id.is_empty() {
+                    let mut ledger = Ledger::new();
+                    let both = import(&ledger, &file(&[blank, full])).unwrap();
+                    assert_eq!(ledger.apply(&both), Ok(2), "equal rows of one file both count");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_that_says_something_else_is_another_row() {
+        let header = "time,type,symbol,quantity,price,amount,fee,currency,multiplier,fee_currency,account";
+        let rows = [
+            "2024-01-02,buy,X,1,10,,,EUR,,,",
+            "2024-01-02,buy,X,1,10,,,USD,,,",
+            "2024-01-02,buy,X,1,10,,1,USD,,,",
+            "2024-01-02,buy,X,1,10,,1,USD,,CHF,",
+            "2024-01-02,buy,X,1,10,-10,,USD,,,",
+            "2024-01-02,buy,X,1,10,,,USD,,,second",
+            "2024-01-02T15:00:00Z,buy,X,1,10,,,USD,,,",
+            "2024-01-02,sell,X,1,10,,,USD,,,",
+            "2024-01-02,buy,ES,1,10,,,USD,50,,",
+        ];
+        let ledger = Ledger::new();
+        let parsed = import(&ledger, &format!("{header}\n{}\n", rows.join("\n"))).unwrap();
+        let contents: std::collections::BTreeSet<_> =
+            parsed.drafts.iter().filter(|d| d.role == Role::Entry).map(|draft| draft.content_hash).collect();
+        assert_eq!(contents.len(), rows.len());
+    }
+
+    #[test]
+    fn a_row_is_the_same_whatever_other_rows_of_its_file_say_of_the_contract() {
+        let header = "time,type,symbol,quantity,price,multiplier\n";
+        let [listing, stated, blank] =
+            ["2024-01-01,split,ES,2,,\n", "2024-01-02,buy,ES,1,10,50\n", "2024-01-03,sell,ES,1,11,\n"];
+        let mut ledger = Ledger::new();
+        ledger.apply(&import(&ledger, &format!("{header}{listing}")).unwrap()).unwrap();
+        let both = import(&ledger, &format!("{header}{stated}{blank}")).unwrap();
+        assert_eq!(ledger.apply(&both), Ok(2));
+        let alone = import(&ledger, &format!("{header}{blank}")).unwrap();
+        assert_eq!(ledger.apply(&alone), Ok(0), "an overlapping file adds nothing");
     }
 
     #[test]

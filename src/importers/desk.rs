@@ -60,7 +60,10 @@ impl Unclear {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Found {
     pub(super) id: InstrumentId,
+    /// What is known of it; its multiplier may be what another row of the file states.
     pub(super) facts: InstrumentFacts,
+    /// The multiplier by which it is listed, whatever the rows of the file say.
+    pub(super) contract: Option<Multiplier>,
     pub(super) warning: Option<String>,
 }
 
@@ -89,6 +92,8 @@ pub(super) struct Desk<'c> {
     uses: BTreeMap<String, Vec<Use>>,
     isins: BTreeMap<String, InstrumentId>,
     facts: BTreeMap<InstrumentId, InstrumentFacts>,
+    /// The multipliers that rows state of what is listed without one.
+    stated: BTreeMap<InstrumentId, Multiplier>,
     listed: BTreeMap<String, u32>,
     /// The lines on which units were first counted one for one, for want of a multiplier.
     single: BTreeMap<InstrumentId, u64>,
@@ -110,6 +115,7 @@ impl<'c> Desk<'c> {
             uses: BTreeMap::new(),
             isins: BTreeMap::new(),
             facts: BTreeMap::new(),
+            stated: BTreeMap::new(),
             listed: BTreeMap::new(),
             single: BTreeMap::new(),
             renames: Vec::new(),
@@ -217,11 +223,13 @@ impl<'c> Desk<'c> {
                 return Err(ambiguous(&symbol.text, &ids, "state `currency`, `mic` or `isin`"));
             }
         };
-        let Some(facts) = self.facts(id) else {
+        let Some(mut facts) = self.facts(id) else {
             let text =
                 format!("nothing is known of the instrument {id} that `{}` names on {day}", symbol.text);
             return Err(Unclear::name(text));
         };
+        let contract = facts.multiplier;
+        facts.multiplier = contract.or_else(|| self.stated.get(&id).copied());
         if let (Some(stated), Some(known)) = (sought.multiplier, facts.multiplier)
             && stated != known
         {
@@ -245,7 +253,7 @@ impl<'c> Desk<'c> {
         }
         if let (Some(stated), None) = (sought.multiplier, facts.multiplier) {
             // What one row says of the contract holds for the rows after it, so that two rows cannot contradict.
-            self.facts.insert(id, InstrumentFacts { multiplier: Some(stated), ..facts.clone() });
+            self.stated.insert(id, stated);
         }
         if warning.is_none()
             && sought.currency.is_none()
@@ -258,7 +266,7 @@ impl<'c> Desk<'c> {
                 symbol.text, facts.currency, portfolio.base_currency
             ));
         }
-        Ok(Found { id, facts, warning })
+        Ok(Found { id, facts, contract, warning })
     }
 
     fn by_isin(&self, isin: &str, sought: &Sought<'_>) -> Resolution {

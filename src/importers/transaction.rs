@@ -1,16 +1,18 @@
 //! From the columns of one transaction to its events: what each type takes, with which signs, and what it becomes.
 
+mod content;
 mod events;
 mod rules;
 mod values;
 
 use super::columns::{Column, TransactionFields};
 use super::desk::Desk;
-use super::{Context, Draft, FieldFault, InstrumentFacts, PortfolioFacts, Role, identity, symbols};
+use super::{Context, Draft, FieldFault, InstrumentFacts, PortfolioFacts, Role, identity};
 use daybook_schemas::events::Event;
-use daybook_schemas::{Day, Multiplier, Quantity, Ratio, Timestamp, When, decimal, stream};
+use daybook_schemas::{Day, Multiplier, Timestamp, When, decimal, stream};
 pub(super) use rules::{Type, UNITS_ADDED};
 use rust_decimal::Decimal;
+use std::collections::HashMap;
 
 /// Where a transaction stands among others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -19,13 +21,13 @@ pub(crate) struct Place {
     pub(crate) line: u64,
     /// Its order among the rows without a time of the same day and phase, from 0.
     pub(crate) rank: u32,
-    /// Its number among equal rows, from 0. Absent outside files, where a transaction without an `id` is a new one each time.
-    pub(crate) ordinal: Option<u64>,
 }
 
 /// What a transaction comes to.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub(crate) struct Recorded {
+    /// The hash of what it says economically.
+    pub(crate) content: [u8; 32],
     /// The events: references before the entries that need them.
     pub(crate) drafts: Vec<Draft>,
     /// What its owner should know.
@@ -51,7 +53,7 @@ pub(crate) fn transaction(
         cells.set(*column, fields.get(*column).unwrap_or_default());
     }
     let mut desk = Desk::new(context, Some(portfolio), None);
-    record(&cells, place, content(&cells), portfolio, &mut desk)
+    record(&cells, place, None, portfolio, &mut desk)
 }
 
 /// The texts of one row by column, without the space around them.
@@ -68,8 +70,9 @@ impl<'a> Cells<'a> {
         Some(self.0[column as usize]).filter(|text| !text.is_empty())
     }
 }
-/// Columns that say nothing of what happened economically, so that a row is the same row when they change.
-const UNECONOMIC: &[Column] = &[Column::Id, Column::Note, Column::Strategy, Column::Kind, Column::Group];
+
+/// How often each content was read so far, so that equal rows are told apart by their number.
+pub(super) type Equals = HashMap<[u8; 32], u64>;
 
 /// When a row says that it happened: an instant, or a day.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -94,40 +97,6 @@ impl Stated {
     }
 }
 
-/// The hash of a row's economic columns, each in its normal form: the same whatever the order of the columns, the
-/// number of zeros after the point and the case of codes.
-pub(super) fn content(cells: &Cells<'_>) -> [u8; 32] {
-    let normal: Vec<(&str, String)> = Column::ALL
-        .iter()
-        .filter(|column| !UNECONOMIC.contains(column))
-        .filter_map(|column| Some((column.name(), normal(*column, cells.get(*column)?))))
-        .collect();
-    identity::content(normal.iter().map(|(name, text)| (*name, text.as_str())))
-}
-
-fn normal(column: Column, text: &str) -> String {
-    let read = match column {
-        Column::Time => Timestamp::parse(text).ok().map(|time| time.to_string()),
-        Column::Symbol | Column::ToSymbol => symbols::read(text).ok().map(|symbol| symbol.text),
-        Column::Type | Column::Effect => Some(text.to_ascii_lowercase()),
-        Column::Currency | Column::FeeCurrency | Column::Isin | Column::Mic => {
-            Some(text.to_ascii_uppercase())
-        }
-        Column::Quantity | Column::Price if text.contains([':', '/']) => {
-            Ratio::parse(text).ok().map(|ratio| ratio.to_string())
-        }
-        Column::Quantity
-        | Column::Price
-        | Column::Amount
-        | Column::Fee
-        | Column::Multiplier
-        | Column::FxRate
-        | Column::Basis => decimal::parse(text).ok().map(|value| Quantity::new(value).to_string()),
-        _ => None,
-    };
-    read.unwrap_or_else(|| text.to_owned())
-}
-
 /// A row as it is read: faults are collected, so that its owner sees all of them at once.
 struct Reading<'a, 'd, 'c> {
     kind: Type,
@@ -139,11 +108,12 @@ struct Reading<'a, 'd, 'c> {
     line: u64,
 }
 
-/// Reads one row with what the rows before it added; `content` is the hash of what it says.
+/// Reads one row with what the rows before it added. Outside files nothing counts equal rows: a transaction without an
+/// `id` is a new one each time.
 pub(super) fn record(
     cells: &Cells<'_>,
     place: Place,
-    content: [u8; 32],
+    equals: Option<&mut Equals>,
     portfolio: &PortfolioFacts,
     desk: &mut Desk<'_>,
 ) -> Result<Recorded, Vec<FieldFault>> {
@@ -168,15 +138,19 @@ pub(super) fn record(
         Stated::At(time) => When::At(time),
         Stated::On(day) => When::On { day, phase: kind.phase(), rank: place.rank },
     };
-    let identity = match (cells.get(Column::Id), place.ordinal) {
-        (Some(id), _) => Some(identity::of_id(id)),
-        (None, Some(ordinal)) => Some(identity::of_content(&content, ordinal)),
-        (None, None) => None,
-    };
-    let events = reading.events(&values, when);
+    let told = reading.told(&values, when);
     let mut drafts = reading.desk.take_drafts();
     let (faults, warnings) = (reading.faults, reading.warnings);
-    let Some(events) = events.filter(|_| faults.is_empty()) else { return Err(faults) };
+    let Some((content, events)) = told.filter(|_| faults.is_empty()) else { return Err(faults) };
+    let identity = match (cells.get(Column::Id), equals) {
+        (Some(id), _) => Some(identity::of_id(id)),
+        (None, Some(equals)) => {
+            let count = equals.entry(content).or_default();
+            *count += 1;
+            Some(identity::of_content(&content, *count - 1))
+        }
+        (None, None) => None,
+    };
     for (suffix, event) in events {
         let stream = match &event {
             Event::IdentifierAssigned(assigned) => stream::instrument(assigned.instrument),
@@ -193,8 +167,9 @@ pub(super) fn record(
             role: Role::Entry,
         });
     }
-    Ok(Recorded { drafts, warnings })
+    Ok(Recorded { content, drafts, warnings })
 }
+
 impl Reading<'_, '_, '_> {
     fn fault(&mut self, column: Column, text: impl Into<String>) {
         self.faults.push(FieldFault::new(column.name(), text));
@@ -521,6 +496,15 @@ mod tests {
                 let again = again.map_err(|faults| TestCaseError::fail(format!("{written:?}: {faults:?}")))?;
                 let events: Vec<&Event> = again.drafts.iter().filter(|draft| draft.role == Role::Entry).map(|draft| &draft.event).collect();
                 prop_assert_eq!(events, [&draft.event], "{:?}", written);
+                let whole = recorded.drafts.iter().filter(|draft| draft.role == Role::Entry).count() == 1
+                    && [Column::Symbol, Column::Quantity, Column::Price]
+                        .iter()
+                        .all(|column| fields.get(*column).is_some() == written.get(*column).is_some())
+                    && fields.get(Column::Type) == written.get(Column::Type);
+                if whole {
+                    // A row is the same row when it comes back with all that goes without saying written out.
+                    prop_assert_eq!(again.content, recorded.content, "{:?} {:?}", fields, written);
+                }
             }
         }
     }

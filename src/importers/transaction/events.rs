@@ -1,5 +1,6 @@
 //! What a transaction comes to: the event of each type.
 
+use super::content::Resolved;
 use super::rules::Type;
 use super::values::Values;
 use super::{Reading, multiplier_of, worth};
@@ -149,8 +150,8 @@ impl Reading<'_, '_, '_> {
         result.map_err(|error| self.fault(column, format!("{error}: write it with fewer digits"))).ok()
     }
 
-    /// The events of the row.
-    pub(super) fn events(&mut self, values: &Values, when: When) -> Option<Events> {
+    /// The hash of what the row says, and its events.
+    pub(super) fn told(&mut self, values: &Values, when: When) -> Option<([u8; 32], Events)> {
         let base = self.base(values, when)?;
         if let Some(acquired) = values.acquired
             && acquired > base.day
@@ -173,6 +174,18 @@ impl Reading<'_, '_, '_> {
         };
         let listing = found.as_ref().map(|found| found.facts.currency);
         let currency = values.currency.or(listing).unwrap_or(self.portfolio.base_currency);
+        let multiplier = found.as_ref().and_then(|found| found.contract).unwrap_or(Multiplier::ONE);
+        let content = self.content(values, when, &Resolved { currency, multiplier });
+        Some((content, self.events(values, base, currency, found)?))
+    }
+
+    fn events(
+        &mut self,
+        values: &Values,
+        base: Base,
+        currency: Currency,
+        found: Option<Found>,
+    ) -> Option<Events> {
         let instrument = found.as_ref().map(|found| found.id);
         match (self.kind, found) {
             (Type::Buy | Type::Sell, Some(found)) => self.trade(values, base, currency, &found),

@@ -94,6 +94,12 @@ impl Type {
         }
     }
 
+    /// Whether a row of this type may fill a column beside those that every type takes.
+    pub(super) fn has(self, column: Column) -> bool {
+        let (required, optional) = self.takes();
+        required.contains(&column) || optional.contains(&column)
+    }
+
     /// Where in its day a row without a time of day counts.
     pub(in crate::importers) const fn phase(self) -> Phase {
         match self {
