@@ -14,7 +14,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use daybook_ledger::{Append, Ledger, RecordView};
 use daybook_schemas::events::PriceTick;
 use daybook_schemas::{EventType, codec};
-use lifelike::{Broker, Market, Random, Took, directory, filled, ledger, note, print_table};
+use lifelike::{Broker, Market, Random, Took, directory, filled, ledger, note, print_sizes, print_table};
 
 const TICKS: usize = 5_000_000;
 const TICK: (u16, u16) = (EventType::PriceTick.id(), EventType::PriceTick.schema_version());
@@ -176,7 +176,44 @@ fn stream_among_others(criterion: &mut Criterion) {
         });
     });
     group.finish();
+}
+
+/// Keys looked up among those of 2 M fills: what every keyed append asks first.
+fn keys(criterion: &mut Criterion) {
+    const FILLS: usize = 2_000_000;
+    let dir = directory();
+    let mut broker = Broker::new(1_000);
+    let mut known = Vec::new();
+    let ledger = filled(dir.path(), FILLS, |count| {
+        let fills = broker.fills(count);
+        known.extend(fills.iter().step_by(100).filter_map(|fill| fill.key.clone()));
+        fills
+    });
+    let mut random = Random::new(5);
+    let mut group = criterion.benchmark_group("keys");
+    for (name, is_known) in [("a key that is not known", false), ("a key that is, and its record", true)] {
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|count| {
+                let wanted: Vec<Box<str>> = (0..count)
+                    .map(|_| {
+                        let place = random.below(known.len() as u64);
+                        let key = &known[usize::try_from(place).expect("a place in memory")];
+                        if is_known { key.clone() } else { format!("{key}?").into() }
+                    })
+                    .collect();
+                let (own, ()) = Took::by(|| {
+                    for key in &wanted {
+                        assert_eq!(ledger.find_key(key).expect("the log is sound").is_some(), is_known);
+                    }
+                });
+                note(name, "a key", count, own, None);
+                own.wall
+            });
+        });
+    }
+    group.finish();
     print_table();
+    print_sizes(dir.path(), FILLS);
 }
 
 criterion_group! {
@@ -185,6 +222,6 @@ criterion_group! {
         .sample_size(10)
         .warm_up_time(Duration::from_secs(1))
         .measurement_time(Duration::from_secs(5));
-    targets = scans, stream_among_others
+    targets = scans, stream_among_others, keys
 }
 criterion_main!(reading);

@@ -415,3 +415,24 @@ pub(crate) fn print_table() {
     let (now, most) = resident_mib();
     println!("\nresident memory: {now} MiB at the end, {most} MiB at most\n");
 }
+
+/// Prints what a ledger of `events` takes on the disk.
+pub(crate) fn print_sizes(dir: &Path, events: usize) {
+    let [log, index] = [dir.to_owned(), dir.join("index")].map(|dir| bytes_below(&dir));
+    let each = |bytes: u64| bytes as f64 / events as f64;
+    println!(
+        "on disk: {:.0} bytes an event in the log, {:.0} in the index\n",
+        each(log - index),
+        each(index)
+    );
+}
+
+fn bytes_below(dir: &Path) -> u64 {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.file_type() {
+            Ok(kind) if kind.is_dir() => bytes_below(&entry.path()),
+            _ => entry.metadata().map_or(0, |metadata| metadata.len()),
+        })
+        .sum()
+}
