@@ -224,15 +224,13 @@ fn price(
         let (price, value) = rescale(holding, &seen).map_err(unusable)?;
         return Ok(Priced { price, at: seen.occurred_at, source: PriceBasis::Market, value });
     }
-    let own = holding.last_price.or_else(|| {
-        // Another account of the portfolio may have traded it.
-        state
-            .holdings
-            .iter()
-            .filter(|((_, instrument, currency), _)| *instrument == key.1 && *currency == key.2)
-            .filter_map(|(_, other)| other.last_price)
-            .max_by_key(|last| (last.at, last.sequence))
-    });
+    // The portfolio's own last fill, whichever of its accounts made it.
+    let own = state
+        .holdings
+        .iter()
+        .filter(|((_, instrument, currency), _)| *instrument == key.1 && *currency == key.2)
+        .filter_map(|(_, other)| other.last_price)
+        .max_by_key(|last| (last.at, last.sequence));
     let Some(own) = own else { return Err(NoValue::Unpriced) };
     let units = decimal::multiply(holding.quantity, holding.multiplier).map_err(unusable)?;
     let value = decimal::multiply(units, own.price).map_err(unusable)?;
