@@ -32,9 +32,9 @@ pub struct Position {
     pub instrument: InstrumentId,
     /// The account.
     pub account: AccountId,
-    /// Units, signed. Where `missing` names the quantity, the last that was known.
-    #[serde(with = "exact")]
-    pub quantity: Decimal,
+    /// Units, signed; absent where they cannot be known.
+    #[serde(with = "exact::option", skip_serializing_if = "Option::is_none")]
+    pub quantity: Option<Decimal>,
     /// Units of the underlying in one unit.
     #[serde(with = "exact")]
     pub multiplier: Decimal,
@@ -62,8 +62,8 @@ pub struct Position {
     pub unrealised: Option<Decimal>,
     /// Gains realised on this instrument in this account since the beginning. Where `missing` names them, those up to
     /// the event that it names.
-    #[serde(with = "exact")]
-    pub realised: Decimal,
+    #[serde(with = "exact::option", skip_serializing_if = "Option::is_none")]
+    pub realised: Option<Decimal>,
     /// Whether some of its basis is not known or only provisional.
     pub unknown_basis: bool,
     /// Why a figure is absent.
@@ -342,7 +342,7 @@ pub fn positions(
                 symbol: symbol_of(instruments, key.1, day),
                 instrument: key.1,
                 account: key.0,
-                quantity: holding.quantity,
+                quantity: Some(holding.quantity),
                 multiplier: holding.multiplier,
                 basis,
                 currency: holding.currency,
@@ -352,7 +352,7 @@ pub fn positions(
                 stale: priced.as_ref().is_some_and(|priced| is_stale(priced.at, at)),
                 market_value: priced.as_ref().map(|priced| priced.value),
                 unrealised,
-                realised: holding.realised,
+                realised: Some(holding.realised),
                 unknown_basis: basis_unknown(holding, BasisState::Provisional),
                 missing,
             }
@@ -365,7 +365,7 @@ pub fn positions(
     positions
 }
 
-/// A position of which no more is known than that it was lost. Quantity and gains are the last that were known.
+/// A position of which no more is known than that it was lost.
 fn lost_position(
     account: AccountId,
     instrument: InstrumentId,
@@ -379,7 +379,7 @@ fn lost_position(
         symbol: symbol_of(instruments, instrument, day),
         instrument,
         account,
-        quantity: lost.quantity,
+        quantity: None,
         multiplier: lost.multiplier,
         basis: None,
         currency: lost.currency,
@@ -389,7 +389,7 @@ fn lost_position(
         stale: false,
         market_value: None,
         unrealised: None,
-        realised: lost.realised,
+        realised: None,
         unknown_basis: false,
         missing: figures.into_iter().map(|figure| (figure, reason.clone())).collect(),
     }

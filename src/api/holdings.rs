@@ -29,7 +29,7 @@ schema! {
         /// What the owner calls the account; its id where the key is erased
         account_name: String,
         /// Units, signed
-        quantity: Exact,
+        quantity: Option<Exact>,
         /// Units of the underlying in one unit
         multiplier: Exact,
         /// What was paid for a long position, what was received for a short one (then negative)
@@ -49,7 +49,7 @@ schema! {
         /// Market value less basis
         unrealised: Option<Exact>,
         /// Gains realised on this instrument in this account since the beginning
-        realised: Exact,
+        realised: Option<Exact>,
         /// Whether some of its basis is not known or only provisional
         unknown_basis: bool,
         /// Figure by figure, why it is absent

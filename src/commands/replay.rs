@@ -308,12 +308,12 @@ fn print_statement(statement: &Statement) -> io::Result<()> {
             vec![
                 position.symbol.clone().unwrap_or_else(|| position.instrument.to_string()),
                 account.clone(),
-                position.quantity.to_string(),
+                position.quantity.map_or_else(|| "—".to_owned(), |quantity| quantity.to_string()),
                 shown(position.basis, currency),
                 position.price.map_or_else(|| "—".to_owned(), |price| price.to_string()),
                 shown(position.market_value, currency),
                 shown(position.unrealised, currency),
-                terminal::amount(position.realised, currency),
+                shown(position.realised, currency),
                 currency.to_string(),
                 note.to_owned(),
             ]
@@ -413,14 +413,14 @@ fn print_csv(statements: &[Statement]) -> Result<(), CommandError> {
                     position.symbol.as_deref().unwrap_or_default(),
                     &position.instrument.to_string(),
                     &position.account.to_string(),
-                    &position.quantity.to_string(),
+                    &text(position.quantity),
                     &text(position.basis),
                     position.currency.as_str(),
                     &text(position.price),
                     &position.price_at.map_or_else(String::new, |at| at.to_string()),
                     &text(position.market_value),
                     &text(position.unrealised),
-                    &position.realised.to_string(),
+                    &text(position.realised),
                 ])
                 .map_err(broken)?;
         }

@@ -1,5 +1,8 @@
 //! What a row is recognised by when it comes again.
 
+use daybook_schemas::{KeyRing, SealedError};
+
+use super::PortfolioFacts;
 use blake3::Hasher;
 
 /// The longest id of a source that stands in a key as it is.
@@ -15,6 +18,19 @@ pub(super) fn content<'a>(columns: impl Iterator<Item = (&'a str, &'a str)>) -> 
         }
     }
     *hasher.finalize().as_bytes()
+}
+
+/// The hash of a row of a portfolio, under the key of its owner: without the key nobody can tell a guessed account, name
+/// or amount by it, also after the key was erased.
+///
+/// # Errors
+/// [`SealedError::NoKey`].
+pub(super) fn under_key(
+    content: [u8; 32],
+    keys: &KeyRing,
+    portfolio: &PortfolioFacts,
+) -> Result<[u8; 32], SealedError> {
+    keys.keyed_hash(portfolio.key, &format!("row {}", blake3::Hash::from_bytes(content).to_hex()))
 }
 
 /// The identity of a row with an id of its source: the id itself, or its hash where it cannot stand in a key.

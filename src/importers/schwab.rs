@@ -85,6 +85,8 @@ pub(super) fn read(
     }
     let mut equals: HashMap<[u8; 32], u64> = HashMap::new();
     for row in &mut rows {
+        row.content = identity::under_key(row.content, context.keys(), portfolio)
+            .expect("that the key is there was asked before the first row");
         let count = equals.entry(row.content).or_default();
         row.ordinal = *count;
         *count += 1;

@@ -144,7 +144,7 @@ fn what_a_summary_says_after_an_ordinary_month() {
         u64::MAX,
     )[0];
     assert_eq!(position.price_source, Some(PriceBasis::Market));
-    assert_eq!(position.realised, d("398.6"));
+    assert_eq!(position.realised, Some(d("398.6")));
 }
 
 #[test]

@@ -25,7 +25,9 @@ impl Reading<'_, '_, '_> {
             .iter()
             .filter_map(|column| Some((column.name(), self.economic(*column, values, when, resolved)?)))
             .collect();
-        identity::content(texts.iter().map(|(name, text)| (*name, text.as_str())))
+        let content = identity::content(texts.iter().map(|(name, text)| (*name, text.as_str())));
+        identity::under_key(content, self.desk.context.keys(), self.portfolio)
+            .expect("that the key is there was asked before the first row")
     }
 
     /// What a column adds to what is said economically; nothing where it goes without saying.
