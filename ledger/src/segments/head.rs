@@ -88,10 +88,18 @@ pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> io::Result<Option<Recorded>> 
 }
 
 /// Reads every byte of the file: whole slots, one of which may never have been written, and zeros. A slot lies
-/// within one sector, so that a power failure does not leave half of one.
-pub(crate) fn check(disk: &dyn Disk, dir: &Path) -> Result<(), ReadError> {
+/// within one sector, so that a power failure does not leave half of one. Without the file nobody can tell whether
+/// events are missing behind the last one, `found`.
+pub(crate) fn check(disk: &dyn Disk, dir: &Path, found: u64) -> Result<(), ReadError> {
     let path = dir.join(HEAD);
-    let bytes = read_file(disk, &path)?;
+    let bytes = match read_file(disk, &path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && found == 0 => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let what = "the record of the last head is missing, so that events missing at the end would not be noticed";
+            return Err(Fault { sequence: found + 1, file: path, offset: 0, what: what.to_owned() }.into());
+        }
+        read => read?,
+    };
     for slot in 0..2 {
         let start = usize::try_from(slot * SLOT_BYTES).unwrap_or(usize::MAX);
         let end = start.saturating_add(usize::try_from(SLOT_BYTES).unwrap_or(usize::MAX));

@@ -251,7 +251,7 @@ impl Found {
     /// may lie, nothing is said of what stands behind the last frame.
     pub(crate) fn check_around(&self) -> Result<(), ReadError> {
         let clean = self.is_clean();
-        head::check(&*self.disk, &self.dir)?;
+        head::check(&*self.disk, &self.dir, self.head())?;
         for (place, segment) in self.segments.iter().enumerate() {
             if let Segment::Raw(raw) = segment {
                 let closed = place + 1 < self.segments.len();

@@ -92,6 +92,22 @@ fn an_index_that_has_seen_more_than_the_log_holds_tells_of_damage() {
 }
 
 #[test]
+fn without_the_record_of_the_last_head_a_ledger_does_not_verify_and_the_next_writer_makes_it_anew() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (ledger, _) = open(dir.path(), IndexKind::Sled);
+    fill(&ledger, 1, 11);
+    ledger.close().expect("the disk works");
+    std::fs::remove_file(dir.path().join("HEAD")).expect("it is there");
+    let error = verify(dir.path(), &options(IndexKind::Sled)).expect_err("the end cannot be vouched for");
+    let VerifyError::Damaged(fault) = error else { panic!("{error}") };
+    assert_eq!((fault.sequence, fault.file.file_name()), (11, Some("HEAD".as_ref())));
+    let (ledger, _) = open(dir.path(), IndexKind::Sled);
+    check(&ledger, 10);
+    ledger.close().expect("the disk works");
+    verify(dir.path(), &options(IndexKind::Sled)).expect("nothing is wrong");
+}
+
+#[test]
 fn an_index_of_another_ledger_is_not_believed() {
     let (one, other) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
     let (ledger, _) = open(one.path(), IndexKind::Sled);
