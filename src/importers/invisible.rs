@@ -63,7 +63,7 @@ pub(super) fn name(character: char) -> Option<&'static str> {
 }
 
 /// Whether a character is not seen.
-pub(super) fn is(character: char) -> bool {
+pub(crate) fn is(character: char) -> bool {
     name(character).is_some()
 }
 

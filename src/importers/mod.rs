@@ -10,7 +10,7 @@ mod csv;
 mod desk;
 mod faults;
 mod identity;
-mod invisible;
+pub(crate) mod invisible;
 mod nearest;
 pub(crate) mod prices;
 mod rows;

@@ -1,6 +1,7 @@
 //! Bearer tokens: issued, revoked, recognised. A token's secret is shown once; what is kept is its hash.
 
 use super::{Author, Draft, Journal, JournalError, Terms, now};
+use crate::importers::invisible;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use daybook_ledger::CommitKey;
@@ -51,12 +52,6 @@ pub(crate) fn secret_hash(secret: &str) -> ContentHash {
     ContentHash::of(secret.as_bytes())
 }
 
-/// Whether a character would break a line or change how others around it are shown.
-pub(super) fn is_unprintable(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
-}
-
 fn random<const N: usize>() -> Result<[u8; N], JournalError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes)
@@ -104,7 +99,7 @@ impl Journal {
         // their requests.
         let subject = new.subject.unwrap_or_else(|| format!("{} {id}", new.role));
         let subject = subject.trim();
-        if subject.is_empty() || subject.len() > 200 || subject.chars().any(is_unprintable) {
+        if subject.is_empty() || subject.len() > 200 || subject.chars().any(invisible::is) {
             return Err(JournalError::field(
                 "subject",
                 "a subject has 1 to 200 bytes, all of them printable",

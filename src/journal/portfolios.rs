@@ -1,9 +1,9 @@
 //! Writing to portfolios: opening them, recording what a person states, and taking back what never happened.
 
-use super::access::{id_parts, is_unprintable};
+use super::access::id_parts;
 use super::imports::{Placement, Said, check_reach, reversal_key};
 use super::{Author, Draft, Invalid, Journal, JournalError, Moment, Terms, decode, now};
-use crate::importers::{self, Place, PortfolioFacts, Role, TransactionFields};
+use crate::importers::{self, Place, PortfolioFacts, Role, TransactionFields, invisible};
 use daybook_ledger::{CommitKey, Expected};
 use daybook_schemas::events::{
     Calendar, ContentHash, EventReversed, LotMethod, PortfolioOpened, QuarantineResolution,
@@ -50,7 +50,7 @@ impl Journal {
         commit_key: Option<CommitKey>,
     ) -> Result<PortfolioId, JournalError> {
         let name = new.name.trim();
-        if name.is_empty() || name.len() > 200 || name.chars().any(is_unprintable) {
+        if name.is_empty() || name.len() > 200 || name.chars().any(invisible::is) {
             return Err(JournalError::field("name", "a name has 1 to 200 bytes, all of them printable"));
         }
         if new.lots != LotMethod::Fifo {

@@ -97,7 +97,8 @@ impl Reading<'_, '_, '_> {
         match self.desk.instrument(&sought) {
             Ok(found) => {
                 if let Some(warning) = &found.warning {
-                    self.warn(Column::Isin, warning.clone());
+                    let column = if sought.isin.is_some() { Column::Isin } else { Column::Currency };
+                    self.warn(column, warning.clone());
                 }
                 Some(found)
             }
