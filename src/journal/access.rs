@@ -8,6 +8,7 @@ use daybook_ledger::CommitKey;
 use daybook_schemas::events::{AccessGranted, AccessRevoked, ContentHash, Role};
 use daybook_schemas::{PortfolioId, Timestamp, TokenId, stream};
 use serde_json::{Value, json};
+use std::sync::{Mutex, PoisonError};
 
 /// What every token begins with, so that one that leaked can be recognised.
 const PREFIX: &str = "daybook_";
@@ -59,9 +60,23 @@ fn random<const N: usize>() -> Result<[u8; N], JournalError> {
     Ok(bytes)
 }
 
-/// Ten random bytes and the present, for a new id.
+/// The present and ten bytes for a new id: random ones, or the next after those of the id made before in the same
+/// millisecond, so that ids sort by age whatever the clock does.
 pub(crate) fn id_parts() -> Result<(u64, [u8; 10]), JournalError> {
-    Ok((u64::try_from(now().nanos() / 1_000_000).unwrap_or(0), random()?))
+    static LAST: Mutex<(u64, [u8; 10])> = Mutex::new((0, [0; 10]));
+    let milliseconds = u64::try_from(now().nanos() / 1_000_000).unwrap_or(0);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if milliseconds > last.0 {
+        *last = (milliseconds, random()?);
+    } else {
+        for byte in last.1.iter_mut().rev() {
+            *byte = byte.wrapping_add(1);
+            if *byte != 0 {
+                break;
+            }
+        }
+    }
+    Ok(*last)
 }
 
 impl Journal {
@@ -205,5 +220,17 @@ impl Journal {
         let new =
             NewToken { role: Role::Administrator, subject: None, portfolios: Vec::new(), expires: None };
         self.issue_token(&Author::operator(), new, None).map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_made_within_one_millisecond_sort_by_age_too() {
+        let ids: Vec<TokenId> =
+            (0..1_000).map(|_| id_parts().map(|(time, bytes)| TokenId::new(time, bytes)).unwrap()).collect();
+        assert!(ids.is_sorted_by(|a, b| a < b));
     }
 }
