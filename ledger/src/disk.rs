@@ -5,6 +5,8 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,18 +236,14 @@ impl Disk for OsDisk {
 
     fn lock(&self, dir: &Path, writer: bool) -> io::Result<Box<dyn Send + Sync>> {
         let path = dir.join(LOCK);
-        let held = |error| match error {
-            TryLockError::WouldBlock => ErrorKind::WouldBlock.into(),
-            TryLockError::Error(error) => error,
-        };
         if writer {
             let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
-            file.try_lock().map_err(held)?;
+            lock_soon(|| file.try_lock())?;
             return Ok(Box::new(file));
         }
         match File::open(path) {
             Ok(file) => {
-                file.try_lock_shared().map_err(held)?;
+                lock_soon(|| file.try_lock_shared())?;
                 Ok(Box::new(file))
             }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Box::new(())),
@@ -264,6 +262,23 @@ impl Disk for OsDisk {
     fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
         let stat = rustix::fs::statvfs(dir)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
+
+/// How long to wait for whoever is just letting go of a lock.
+const LOCK_WAIT: Duration = Duration::from_millis(250);
+
+/// Takes a lock, waiting a moment for whoever is just letting go: a process that ends, or a child that was forked while
+/// the file was open and has not started its own program yet.
+fn lock_soon(try_lock: impl Fn() -> Result<(), TryLockError>) -> io::Result<()> {
+    let began = Instant::now();
+    loop {
+        match try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if began.elapsed() < LOCK_WAIT => thread::sleep(LOCK_WAIT / 50),
+            Err(TryLockError::WouldBlock) => return Err(ErrorKind::WouldBlock.into()),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
     }
 }
 
