@@ -5,10 +5,14 @@
 
 mod api;
 mod commands;
+#[expect(dead_code, reason = "the daemons that read it are under way")]
+mod config;
 mod demo;
 mod importers;
 mod journal;
 mod remote;
+#[expect(dead_code, reason = "the daemons that write on it are under way")]
+mod sync;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -485,7 +485,7 @@ fn without_file(warning: &importers::Warning) -> String {
 }
 
 /// A price that is stated again says that it is.
-fn restate(event: &mut Event, revision: u32) {
+pub(super) fn restate(event: &mut Event, revision: u32) {
     match event {
         Event::BarClosed(bar) => bar.revision = revision,
         Event::FxRateObserved(rate) => rate.revision = revision,

@@ -6,6 +6,8 @@
 mod access;
 mod entry;
 mod error;
+#[expect(dead_code, reason = "the daemons that record with it are under way")]
+mod feed;
 mod imports;
 mod keys;
 mod market;
@@ -17,13 +19,15 @@ mod views;
 pub(crate) use access::{NewToken, Principal};
 pub(crate) use entry::{Author, Draft, decode, meta, to_json};
 pub(crate) use error::{Invalid, JournalError};
+#[expect(unused_imports, reason = "the daemons that record with it are under way")]
+pub(crate) use feed::{FeedBatch, FeedReport, FeedRow, Statement};
 pub(crate) use imports::{ImportReport, ImportRequest};
 pub(crate) use portfolios::NewPortfolio;
 pub(crate) use rebuild::{Checked, Rebuilt, Stored};
 pub(crate) use views::{Moment, PortfolioView, instant};
 
 use daybook_ledger::{
-    Append, CommitKey, Expected, Ledger, NewRecord, OnKnown, OpenError, Opened, Options, Record,
+    Append, CommitKey, CursorMove, Expected, Ledger, NewRecord, OnKnown, OpenError, Opened, Options, Record,
 };
 use daybook_projections::Library;
 use daybook_schemas::{PortfolioId, Timestamp, stream};
@@ -82,6 +86,8 @@ pub(crate) struct Terms {
     pub(crate) commit_key: Option<CommitKey>,
     /// What streams must look like.
     pub(crate) expected: Vec<(Arc<str>, Expected)>,
+    /// Cursors that move with what is new.
+    pub(crate) cursors: Vec<CursorMove>,
 }
 
 /// What became of an append.
@@ -263,7 +269,7 @@ impl Journal {
         let appended = self.ledger.append(Append {
             records,
             expected: terms.expected,
-            cursors: Vec::new(),
+            cursors: terms.cursors,
             commit_key: terms.commit_key,
             on_known: OnKnown::AppendMissing,
         })?;

@@ -79,8 +79,11 @@ impl Journal {
         };
         let name = stream::portfolio(id);
         let expected = vec![(name.as_str().into(), Expected::NoStream)];
-        let recorded =
-            self.record(author, vec![Draft::new(name, now(), opened)], Terms { commit_key, expected })?;
+        let recorded = self.record(
+            author,
+            vec![Draft::new(name, now(), opened)],
+            Terms { commit_key, expected, ..Terms::default() },
+        )?;
         self.opened_portfolio(recorded.sequences.first().copied().unwrap_or(0))
     }
 

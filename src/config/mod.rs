@@ -1,0 +1,223 @@
+//! What the daemons are told: which accounts, feeds and folders there are, and how often each is looked at.
+//!
+//! A value comes from a flag, else from the environment, else from the configuration file, else it is the default.
+
+use daybook_schemas::PortfolioId;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+use url::Url;
+
+/// All that can be configured.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Config {
+    /// Accounts at Alpaca, each bound to a portfolio.
+    pub(crate) alpaca: Vec<AlpacaAccount>,
+    /// Accounts for crypto assets at Robinhood.
+    pub(crate) robinhood: Vec<RobinhoodAccount>,
+    /// Feeds of prices.
+    pub(crate) prices: Prices,
+    /// Folders whose files are imported as they appear.
+    pub(crate) folders: Vec<Folder>,
+    /// Where instruments are listed from.
+    pub(crate) instruments: InstrumentSource,
+    /// Whether orders may be placed for clients at all.
+    pub(crate) orders: bool,
+}
+
+/// A secret: it is used, never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret(String);
+
+impl Secret {
+    /// Keeps a secret.
+    pub(crate) const fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The secret itself, for the request that needs it.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// An account at Alpaca.
+#[derive(Clone, Debug)]
+pub(crate) struct AlpacaAccount {
+    /// What the account is called here and in its portfolio, unique among all sources.
+    pub(crate) name: String,
+    /// The portfolio that its activities go into.
+    pub(crate) portfolio: PortfolioId,
+    /// The key's id.
+    pub(crate) key_id: Secret,
+    /// The key's secret.
+    pub(crate) secret_key: Secret,
+    /// Where trading is asked.
+    pub(crate) base_url: Url,
+    /// Where order updates are streamed from.
+    pub(crate) stream_url: Url,
+    /// Where market data is asked.
+    pub(crate) data_url: Url,
+    /// Whether orders may be placed in this account.
+    pub(crate) orders: bool,
+    /// Requests that may be made in a second, at most.
+    pub(crate) requests_per_second: u32,
+    /// How often fills are asked for while nothing is heard.
+    pub(crate) sweep_fills: Duration,
+    /// How often everything else is asked for.
+    pub(crate) sweep_activities: Duration,
+    /// How often the last ninety days are read anew.
+    pub(crate) sweep_deep: Duration,
+}
+
+/// An account for crypto assets at Robinhood.
+#[derive(Clone, Debug)]
+pub(crate) struct RobinhoodAccount {
+    /// What the account is called here and in its portfolio, unique among all sources.
+    pub(crate) name: String,
+    /// The portfolio that its fills go into.
+    pub(crate) portfolio: PortfolioId,
+    /// The API key.
+    pub(crate) api_key: Secret,
+    /// The Ed25519 private key, in base64.
+    pub(crate) private_key: Secret,
+    /// Where the API is.
+    pub(crate) base_url: Url,
+    /// How often orders are asked for.
+    pub(crate) sweep: Duration,
+}
+
+/// Feeds of prices.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Prices {
+    /// Symbols that are followed whether they are held or not.
+    pub(crate) symbols: Vec<String>,
+    /// The feeds, the most trusted first.
+    pub(crate) feeds: Vec<PriceFeed>,
+    /// The live ticks.
+    pub(crate) ticks: Option<Ticks>,
+}
+
+/// What a feed of prices is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum FeedKind {
+    /// Alpaca's market data.
+    Alpaca,
+    /// Alpha Vantage.
+    AlphaVantage,
+    /// Yahoo's chart.
+    Yahoo,
+    /// A folder into which price files are dropped.
+    Folder,
+}
+
+/// How often a feed is asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Cadence {
+    /// Once a trading day, after the close.
+    Daily,
+    /// Once an hour.
+    Hourly,
+    /// So often while the market is open, and once after the close.
+    MarketHours(Duration),
+    /// So often, always.
+    Every(Duration),
+}
+
+/// The length of a bar.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum BarSize {
+    /// A trading day.
+    Day,
+    /// An hour.
+    Hour,
+    /// A minute.
+    Minute,
+}
+
+/// A feed of prices.
+#[derive(Clone, Debug)]
+pub(crate) struct PriceFeed {
+    /// What the feed is called here and in the streams of prices, unique among all sources.
+    pub(crate) name: String,
+    /// What it is.
+    pub(crate) kind: FeedKind,
+    /// Where it is asked; absent for a folder.
+    pub(crate) base_url: Option<Url>,
+    /// The key's id, or the API key.
+    pub(crate) key_id: Option<Secret>,
+    /// The key's secret.
+    pub(crate) secret_key: Option<Secret>,
+    /// The folder.
+    pub(crate) folder: Option<PathBuf>,
+    /// How often it is asked.
+    pub(crate) cadence: Cadence,
+    /// What it is asked for.
+    pub(crate) bars: Vec<BarSize>,
+    /// The symbols it is asked for; none means those that are held and those that are followed.
+    pub(crate) symbols: Vec<String>,
+    /// Requests that may be made in a minute, at most.
+    pub(crate) requests_per_minute: u32,
+    /// Requests that may be made in a day, at most.
+    pub(crate) requests_per_day: Option<u32>,
+    /// How far back a symbol that has no bars yet is filled.
+    pub(crate) backfill_days: u32,
+    /// How many days back bars are read again, to see what was restated.
+    pub(crate) restated_days: u32,
+}
+
+/// Live ticks from Alpaca's data socket.
+#[derive(Clone, Debug)]
+pub(crate) struct Ticks {
+    /// Where the socket is.
+    pub(crate) url: Url,
+    /// The key's id.
+    pub(crate) key_id: Secret,
+    /// The key's secret.
+    pub(crate) secret_key: Secret,
+    /// At most one tick of an instrument in so long is appended.
+    pub(crate) every: Duration,
+    /// Besides, a tick is appended only if the price moved by so many basis points.
+    pub(crate) basis_points: u32,
+}
+
+/// A folder whose files are imported as they appear.
+#[derive(Clone, Debug)]
+pub(crate) struct Folder {
+    /// What the folder is called here, unique among all sources.
+    pub(crate) name: String,
+    /// The folder.
+    pub(crate) path: PathBuf,
+    /// The format of its files, as `import` names it.
+    pub(crate) format: String,
+    /// The portfolio they go into.
+    pub(crate) portfolio: PortfolioId,
+    /// How often it is looked into.
+    pub(crate) every: Duration,
+}
+
+/// Where instruments are listed from.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum InstrumentSource {
+    /// From imports and fills alone.
+    #[default]
+    None,
+    /// From the assets of the first Alpaca account.
+    Alpaca {
+        /// How often.
+        every: Duration,
+    },
+    /// From a list of the user's own.
+    List {
+        /// The file: CSV with `symbol`, and optionally `name`, `class`, `currency`, `venue`, `isin`, `cusip`.
+        path: PathBuf,
+        /// How often it is looked at.
+        every: Duration,
+    },
+}
