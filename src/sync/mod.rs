@@ -2,3 +2,4 @@
 //! where everybody can see how it is doing.
 
 pub(crate) mod board;
+pub(crate) mod pace;
