@@ -1,5 +1,6 @@
 //! The daemons: each source of fills or prices has a task that keeps the ledger current with it, and a place on the board
 //! where everybody can see how it is doing.
 
+pub(crate) mod alpaca_http;
 pub(crate) mod board;
 pub(crate) mod pace;
