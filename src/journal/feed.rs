@@ -52,8 +52,8 @@ pub(crate) struct FeedBatch {
     pub(crate) rows: Vec<FeedRow>,
     /// Events of the synchronisation itself, recorded as they are.
     pub(crate) remarks: Vec<Draft>,
-    /// How far the feed was read, once all of this is recorded. It moves only with something new.
-    pub(crate) cursor: Option<CursorMove>,
+    /// How far the feed was read, once all of this is recorded. They move only with something new.
+    pub(crate) cursors: Vec<CursorMove>,
 }
 
 /// What became of a batch.
@@ -69,6 +69,8 @@ pub(crate) struct FeedReport {
     pub(crate) quarantined: u64,
     /// Identities that a row withdraws and that are not recorded.
     pub(crate) unmatched: Vec<String>,
+    /// Of each row, whether it said something new.
+    pub(crate) fresh: Vec<bool>,
 }
 
 impl FeedReport {
@@ -86,6 +88,7 @@ impl FeedReport {
         self.amended += other.amended;
         self.quarantined += other.quarantined;
         self.unmatched.extend(other.unmatched);
+        self.fresh.extend(other.fresh);
     }
 }
 
@@ -98,8 +101,8 @@ struct Standing {
 }
 
 impl Journal {
-    /// Records a batch: what is new of it, with the cursor, in one commit, or in several if it is very large, the
-    /// cursor in the last.
+    /// Records a batch: what is new of it, with the cursors, in one commit, or in several if it is very large, the
+    /// cursors in the last.
     pub(crate) fn record_batch(
         &self,
         author: &Author,
@@ -111,7 +114,7 @@ impl Journal {
             if drafts.is_empty() {
                 return Ok(report);
             }
-            let terms = Terms { cursors: batch.cursor.iter().cloned().collect(), ..Terms::default() };
+            let terms = Terms { cursors: batch.cursors.clone(), ..Terms::default() };
             match self.record_in_parts(author, drafts, terms, &|_| {}) {
                 Ok(()) => return Ok(report),
                 // An import of the same rows was faster: decided anew, they are known.
@@ -140,7 +143,9 @@ impl Journal {
             }
         }
         for row in &batch.rows {
+            let before = drafts.len();
             self.decide_row(batch.portfolio, row, &mut drafts, &mut report)?;
+            report.fresh.push(drafts.len() > before);
         }
         drafts.extend(batch.remarks.iter().cloned());
         for draft in &drafts {
