@@ -5,7 +5,7 @@
 
 mod api;
 mod commands;
-#[expect(dead_code, reason = "the daemons that read it are under way")]
+#[allow(dead_code, reason = "the daemons that read it are under way")]
 mod config;
 mod demo;
 mod importers;

@@ -3,6 +3,7 @@
 //! Results go to stdout and everything else to stderr. A command ends with 0 when it is done, with 1 when the
 //! answer is no, and with 2 when it could not use its input.
 
+mod config;
 mod export;
 mod import;
 mod openapi;
@@ -13,9 +14,11 @@ mod terminal;
 mod token;
 mod verify;
 
+use crate::config::{Config, ConfigFaults, Flags, Loaded};
 use crate::journal::{Access, Journal, JournalError, Opening};
 use crate::remote::{Remote, RemoteError};
 use clap::{Parser, Subcommand};
+use daybook_schemas::PortfolioId;
 use serde_json::Value;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -60,6 +63,8 @@ enum Command {
     /// Issue, list and revoke bearer tokens.
     #[command(subcommand)]
     Token(token::Token),
+    /// Print the effective configuration and where each value came from.
+    Config(config::Configuration),
     /// Print the service's OpenAPI document.
     Openapi(openapi::Openapi),
 }
@@ -71,6 +76,22 @@ pub(crate) enum TextOrJson {
     Text,
     /// JSON for programs.
     Json,
+}
+
+/// Which configuration a command goes by.
+#[derive(clap::Args, Debug, Default)]
+pub(crate) struct Configured {
+    /// The configuration file; else DAYBOOK_CONFIG names it, else it is daybook.toml in the data directory, if that exists.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Configured {
+    /// Reads the file and the environment; `portfolio` is what `--portfolio` says.
+    fn load(&self, context: &Context, portfolio: Option<PortfolioId>) -> Result<Loaded, CommandError> {
+        let flags = Flags { config: self.config.clone(), portfolio };
+        Ok(Config::load(&context.data, &|name| std::env::var(name).ok(), &flags)?)
+    }
 }
 
 /// Of each item that a service lists, what a list at the directory says, so that both print the same: a service says
@@ -101,6 +122,9 @@ pub(crate) enum CommandError {
     /// Output could not be written.
     #[error("the output cannot be written: {0}")]
     Output(#[from] io::Error),
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigFaults),
     /// The input cannot be used.
     #[error("{0}")]
     Unusable(String),
@@ -189,6 +213,7 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         Command::Verify(command) => command.run(&context),
         Command::Export(command) => command.run(&context),
         Command::Token(command) => command.run(&context),
+        Command::Config(command) => command.run(&context),
         Command::Openapi(command) => command.run(&context),
     };
     match ended {

@@ -1,6 +1,6 @@
 //! `daybook serve`: the service, until it is told to stop; then everything that was accepted is finished first.
 
-use super::{CommandError, Context, Outcome, terminal};
+use super::{CommandError, Configured, Context, Outcome, terminal};
 use crate::api;
 use crate::journal::{Access, Author, Draft, Journal, Terms, now};
 use clap::Args;
@@ -29,11 +29,16 @@ pub(super) struct Serve {
     /// Fill an empty directory with a made-up firm first.
     #[arg(long)]
     demo: bool,
+    #[command(flatten)]
+    configured: Configured,
 }
 
 impl Serve {
     pub(super) fn run(self, context: &Context) -> Result<Outcome, CommandError> {
         context.refuse_server("serve")?;
+        for remark in &self.configured.load(context, None)?.provenance.remarks {
+            tracing::warn!("{remark}");
+        }
         // The address is taken before the directory, so that a port in use leaves no new directory behind.
         let listener = std::net::TcpListener::bind(self.listen)
             .map_err(|error| CommandError::Unusable(format!("cannot listen on {}: {error}", self.listen)))?;

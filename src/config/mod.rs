@@ -2,6 +2,18 @@
 //!
 //! A value comes from a flag, else from the environment, else from the configuration file, else it is the default.
 
+mod faults;
+mod load;
+mod provenance;
+mod secrets;
+mod section;
+#[cfg(test)]
+mod tests;
+mod values;
+
+pub(crate) use faults::ConfigFaults;
+pub(crate) use load::{EXAMPLE, Flags, Loaded};
+
 use daybook_schemas::PortfolioId;
 use std::fmt;
 use std::path::PathBuf;
@@ -47,13 +59,14 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// An account at Alpaca.
+/// An account at Alpaca. It is bound to a portfolio, except while nobody has said yet to which: the account of the
+/// environment may mean the ledger's only one.
 #[derive(Clone, Debug)]
-pub(crate) struct AlpacaAccount {
+pub(crate) struct AlpacaAccount<P = PortfolioId> {
     /// What the account is called here and in its portfolio, unique among all sources.
     pub(crate) name: String,
     /// The portfolio that its activities go into.
-    pub(crate) portfolio: PortfolioId,
+    pub(crate) portfolio: P,
     /// The key's id.
     pub(crate) key_id: Secret,
     /// The key's secret.

@@ -11,7 +11,7 @@ mod desk;
 mod faults;
 mod identity;
 pub(crate) mod invisible;
-mod nearest;
+pub(crate) mod nearest;
 pub(crate) mod prices;
 mod rows;
 mod schwab;

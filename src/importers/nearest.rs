@@ -1,7 +1,7 @@
 //! The nearest known name to one that is not known.
 
 /// The name that a text most likely meant: at most a third of its letters differ.
-pub(super) fn of<'a>(text: &str, names: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn of<'a>(text: &str, names: &[&'a str]) -> Option<&'a str> {
     let text: Vec<char> = text.chars().take(64).flat_map(char::to_lowercase).collect();
     let limit = text.len().div_ceil(3);
     names
