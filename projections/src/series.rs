@@ -11,6 +11,7 @@ use crate::state::State;
 use crate::valuation::equity;
 use crate::view::{AsOf, View};
 use daybook_schemas::Day;
+use daybook_schemas::calendar::is_trading_day;
 use daybook_schemas::decimal::{self, ArithmeticError, add, multiply, subtract};
 use daybook_schemas::events::Calendar;
 use rust_decimal::Decimal;
@@ -103,11 +104,12 @@ struct Run {
     broken: Option<String>,
 }
 
-/// Whether the calendar has the day. Exchange holidays are not known yet, so that an exchange's days are weekdays.
+/// Whether the calendar has the day.
 fn has_day(calendar: &Calendar, day: Day) -> bool {
     match calendar {
         Calendar::Daily => true,
-        Calendar::Weekdays | Calendar::NewYork | Calendar::Other(_) => !day.is_weekend(),
+        Calendar::NewYork => is_trading_day(day),
+        Calendar::Weekdays | Calendar::Other(_) => !day.is_weekend(),
     }
 }
 
@@ -126,9 +128,8 @@ pub fn equity_series(
     let settings = book.settings_at(view, imports);
     let calendar = settings.calendar.clone();
     let calendar_note = match calendar {
-        Calendar::NewYork => Some("exchange holidays are not left out yet: the series runs over weekdays"),
         Calendar::Other(_) => Some("the calendar is not known: the series runs over weekdays"),
-        Calendar::Weekdays | Calendar::Daily => None,
+        Calendar::Weekdays | Calendar::Daily | Calendar::NewYork => None,
     };
     let mut days = Vec::new();
     let series =

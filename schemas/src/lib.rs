@@ -4,6 +4,7 @@
 //! HTTP or of the time of day, and it draws no conclusions: what an event *does* to a portfolio is decided by the
 //! projections.
 
+pub mod calendar;
 pub mod codec;
 pub mod codes;
 pub mod currency;
