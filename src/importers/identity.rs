@@ -9,7 +9,7 @@ use blake3::Hasher;
 const ID_BYTES_MAX: usize = 96;
 
 /// The hash of what a row says: its filled columns by name, each in its normal form.
-pub(super) fn content<'a>(columns: impl Iterator<Item = (&'a str, &'a str)>) -> [u8; 32] {
+pub(crate) fn content<'a>(columns: impl Iterator<Item = (&'a str, &'a str)>) -> [u8; 32] {
     let mut hasher = Hasher::new();
     for (name, text) in columns {
         for part in [name, text] {
@@ -34,7 +34,7 @@ pub(super) fn under_key(
 }
 
 /// The identity of a row with an id of its source: the id itself, or its hash where it cannot stand in a key.
-pub(super) fn of_id(id: &str) -> String {
+pub(crate) fn of_id(id: &str) -> String {
     let plain = id.len() <= ID_BYTES_MAX
         && id.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#')
         && !id.starts_with("row:")

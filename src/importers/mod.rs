@@ -9,7 +9,7 @@ pub(crate) mod columns;
 mod csv;
 mod desk;
 mod faults;
-mod identity;
+pub(crate) mod identity;
 pub(crate) mod invisible;
 pub(crate) mod nearest;
 pub(crate) mod prices;

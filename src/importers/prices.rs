@@ -9,9 +9,10 @@ mod table;
 use super::desk::{Desk, Sought};
 use super::faults::Faults;
 use super::symbols::{self, Form, Symbol};
-use super::{Context, Draft, Fault, Parsed, Role, Warning};
+use super::{Context, Draft, Fault, InstrumentFacts, Parsed, Role, Warning};
 use daybook_schemas::events::{Event, InstrumentClass};
-use daybook_schemas::{Currency, Day, InstrumentId, Timestamp, Zone, stream};
+use daybook_schemas::{Currency, Day, InstrumentId, Timestamp, Zone, calendar, stream};
+pub(crate) use series::Factor;
 use series::{Bar, Target};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -101,12 +102,52 @@ impl std::fmt::Display for Moment {
     }
 }
 
-/// The last instant of a daily bar: four in the afternoon in New York, or the end of the day of what never closes.
+/// The last instant of a daily bar: the close in New York, or the end of the day of what never closes.
 fn closes(day: Day, class: &InstrumentClass) -> Timestamp {
     match class {
         InstrumentClass::Crypto | InstrumentClass::CurrencyPair => day.end_in(Zone::UTC),
-        _ => day.at_in(16, 0, Zone::NEW_YORK),
+        _ => calendar::close_of(day),
     }
+}
+
+/// What a feed prices under a symbol.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Priced {
+    /// The instrument.
+    pub(crate) id: InstrumentId,
+    /// What is known of it.
+    pub(crate) facts: InstrumentFacts,
+    /// What lists it, where nobody knew it before.
+    pub(crate) references: Vec<Draft>,
+}
+
+/// The instrument of a symbol that a feed prices in a currency, listed provisionally where nobody knows it.
+///
+/// # Errors
+/// A sentence that says why it cannot be told.
+pub(crate) fn priced(
+    context: &dyn Context,
+    symbol: &Symbol,
+    currency: Option<Currency>,
+    day: Day,
+) -> Result<Priced, String> {
+    let mut desk = Desk::new(context, None, None);
+    let sought = Sought {
+        symbol,
+        isin: None,
+        mic: None,
+        currency,
+        quoted: false,
+        default_currency: Currency::USD,
+        multiplier: None,
+        class: None,
+        name: None,
+        day,
+        occurred_at: closes(day, &InstrumentClass::Unstated),
+        line: 0,
+    };
+    let found = desk.instrument(&sought).map_err(|unclear| unclear.text)?;
+    Ok(Priced { id: found.id, facts: found.facts, references: desk.take_drafts() })
 }
 
 /// The file while its rows are turned into events.

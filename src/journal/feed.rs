@@ -69,8 +69,8 @@ pub(crate) struct FeedReport {
     pub(crate) quarantined: u64,
     /// Identities that a row withdraws and that are not recorded.
     pub(crate) unmatched: Vec<String>,
-    /// Of each row, whether it said something new.
-    pub(crate) fresh: Vec<bool>,
+    /// Of each row, the revision under which it is new: 0 for what was never said before, none for what was known.
+    pub(crate) revisions: Vec<Option<u32>>,
 }
 
 impl FeedReport {
@@ -88,7 +88,7 @@ impl FeedReport {
         self.amended += other.amended;
         self.quarantined += other.quarantined;
         self.unmatched.extend(other.unmatched);
-        self.fresh.extend(other.fresh);
+        self.revisions.extend(other.revisions);
     }
 }
 
@@ -144,8 +144,8 @@ impl Journal {
         }
         for row in &batch.rows {
             let before = drafts.len();
-            self.decide_row(batch.portfolio, row, &mut drafts, &mut report)?;
-            report.fresh.push(drafts.len() > before);
+            let revision = self.decide_row(batch.portfolio, row, &mut drafts, &mut report)?;
+            report.revisions.push((drafts.len() > before).then_some(revision));
         }
         drafts.extend(batch.remarks.iter().cloned());
         for draft in &drafts {
@@ -160,7 +160,7 @@ impl Journal {
         row: &FeedRow,
         drafts: &mut Vec<Draft>,
         report: &mut FeedReport,
-    ) -> Result<(), JournalError> {
+    ) -> Result<u32, JournalError> {
         let Standing { next, mut latest } = self.standing(&row.identity)?;
         for alias in &row.aliases {
             if latest.is_none() {
@@ -172,7 +172,7 @@ impl Journal {
         // What was kept aside may be understood by now, though it says the same.
         if same && !(aside.is_some() && matches!(row.statement, Statement::Event(_))) {
             report.known += 1;
-            return Ok(());
+            return Ok(next);
         }
         let own = |draft: &importers::Draft| of(draft, Some((&row.identity, next, row.content_hash)));
         match &row.statement {
@@ -212,7 +212,7 @@ impl Journal {
                 Self::withdraw(row, next, reversal, drafts, report);
             }
         }
-        Ok(())
+        Ok(next)
     }
 
     fn withdraw(

@@ -170,7 +170,8 @@ fn announced_splits(library: &Library) -> BTreeMap<InstrumentId, Vec<(Day, Ratio
 }
 
 impl Journal {
-    pub(super) fn import_context(&self) -> Result<ImportContext, JournalError> {
+    /// What importers may ask, as it is known now.
+    pub(crate) fn import_context(&self) -> Result<ImportContext, JournalError> {
         let keys = self.keys().clone();
         let library = self.library()?;
         Ok(ImportContext {

@@ -4,3 +4,4 @@
 pub(crate) mod alpaca_http;
 pub(crate) mod board;
 pub(crate) mod pace;
+pub(crate) mod prices;

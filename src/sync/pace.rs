@@ -34,7 +34,18 @@ pub(crate) struct Bucket {
 impl Bucket {
     /// A full bucket of so many requests a second, of which so many may be made at once.
     pub(crate) fn new(per_second: u32, capacity: u32) -> Self {
-        let interval = Duration::from_secs(1) / per_second.max(1);
+        Self::every(Duration::from_secs(1) / per_second.max(1), capacity)
+    }
+
+    /// A full bucket of requests of which no more than so many are made in any minute.
+    pub(crate) fn per_minute(requests: u32) -> Self {
+        // What may be made at once counts within the minute too.
+        let capacity = (requests / 10).max(1);
+        Self::every(Duration::from_secs(60) / requests.saturating_sub(capacity).max(1), capacity)
+    }
+
+    /// A full bucket into which a request comes at every interval.
+    fn every(interval: Duration, capacity: u32) -> Self {
         let capacity = capacity.max(1);
         let now = Instant::now();
         Self { interval, capacity, empty_at: now.checked_sub(interval * capacity).unwrap_or(now) }
@@ -105,6 +116,24 @@ mod tests {
             bucket.take();
         }
         assert!(bucket.ready_at(0) > Instant::now());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_no_minute_are_more_requests_made_than_were_allowed() {
+        for allowed in [1u32, 5, 60, 200] {
+            let mut bucket = Bucket::per_minute(allowed);
+            let mut made: Vec<Instant> = Vec::new();
+            for _ in 0..3 * allowed {
+                tokio::time::sleep_until(bucket.ready_at(0)).await;
+                bucket.take();
+                made.push(Instant::now());
+            }
+            let within = |from: &Instant| {
+                made.iter().filter(|at| *at >= from && **at - *from < Duration::from_secs(60)).count()
+            };
+            let most = made.iter().map(within).max().unwrap_or(0);
+            assert!(most <= usize::try_from(allowed).unwrap(), "{most} of {allowed}");
+        }
     }
 
     #[test]

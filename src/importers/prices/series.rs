@@ -45,27 +45,30 @@ struct Split {
 
 /// What splits after a row come to: new units for old ones.
 #[derive(Clone, Copy, PartialEq, Debug)]
-struct Factor {
+pub(crate) struct Factor {
     new: Decimal,
     old: Decimal,
 }
 
 impl Factor {
-    const ONE: Self = Self { new: Decimal::ONE, old: Decimal::ONE };
+    /// That nothing was split.
+    pub(crate) const ONE: Self = Self { new: Decimal::ONE, old: Decimal::ONE };
 
-    fn times(self, ratio: Ratio) -> Result<Self, decimal::ArithmeticError> {
+    /// With one split more.
+    pub(crate) fn times(self, ratio: Ratio) -> Result<Self, decimal::ArithmeticError> {
         Ok(Self {
             new: decimal::multiply(self.new, ratio.numerator())?,
             old: decimal::multiply(self.old, ratio.denominator())?,
         })
     }
 
-    fn ratio(self) -> Option<Ratio> {
+    /// As a ratio; none if nothing was split.
+    pub(crate) fn ratio(self) -> Option<Ratio> {
         (self.new != self.old).then(|| Ratio::new(self.new, self.old).ok()).flatten()
     }
 
     /// `value` × new ÷ old: exactly where that is a finite decimal, else to twelve places more than it had.
-    fn apply(self, value: Decimal) -> Result<Decimal, decimal::ArithmeticError> {
+    pub(crate) fn apply(self, value: Decimal) -> Result<Decimal, decimal::ArithmeticError> {
         if self.old == Decimal::ONE {
             return decimal::multiply(value, self.new);
         }
@@ -75,7 +78,7 @@ impl Factor {
     }
 
     /// `value` × old ÷ new.
-    fn undo(self, value: Decimal) -> Result<Decimal, decimal::ArithmeticError> {
+    pub(crate) fn undo(self, value: Decimal) -> Result<Decimal, decimal::ArithmeticError> {
         Self { new: self.old, old: self.new }.apply(value)
     }
 }

@@ -1,0 +1,82 @@
+//! Whose turn it is: what is held and followed is priced by the most trusted feed that can, and by the next one while that
+//! cannot. A feed with symbols of its own is asked for those whatever the others do.
+
+use crate::config::PriceFeed;
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+/// The feeds, the most trusted first.
+#[derive(Debug)]
+pub(super) struct Rota {
+    followed: Vec<String>,
+    /// The symbols of each feed's own.
+    own: Vec<Vec<String>>,
+    /// What each feed prices at all.
+    sizes: Vec<BTreeSet<crate::config::BarSize>>,
+    now: Mutex<Now>,
+}
+
+#[derive(Debug, Default)]
+struct Now {
+    failing: BTreeSet<usize>,
+    strangers: BTreeSet<(usize, String)>,
+}
+
+impl Rota {
+    pub(super) fn new(followed: &[String], feeds: &[PriceFeed]) -> Self {
+        Self {
+            followed: followed.to_vec(),
+            own: feeds.iter().map(|feed| feed.symbols.clone()).collect(),
+            sizes: feeds.iter().map(|feed| feed.bars.iter().copied().collect()).collect(),
+            now: Mutex::default(),
+        }
+    }
+
+    /// Whether a feed has symbols of its own.
+    pub(super) fn is_own(&self, place: usize) -> bool {
+        self.own.get(place).is_some_and(|own| !own.is_empty())
+    }
+
+    /// The names that a feed is asked for, beside what is held.
+    pub(super) fn names(&self, place: usize) -> &[String] {
+        match self.own.get(place) {
+            Some(own) if !own.is_empty() => own,
+            _ => &self.followed,
+        }
+    }
+
+    /// Whether a symbol is for this feed to price now, and not for one that is trusted more.
+    pub(super) fn is_its_turn(&self, place: usize, symbol: &str) -> bool {
+        if self.is_own(place) {
+            return true;
+        }
+        let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        let prices = |other: usize| {
+            !self.is_own(other)
+                && !now.failing.contains(&other)
+                && !now.strangers.contains(&(other, symbol.to_owned()))
+                && self.sizes[place].is_subset(&self.sizes[other])
+        };
+        !(0..place).any(prices)
+    }
+
+    /// How a feed's last round went.
+    pub(super) fn report(&self, place: usize, well: bool) {
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        if well {
+            now.failing.remove(&place);
+        } else {
+            now.failing.insert(place);
+        }
+    }
+
+    /// Whether a feed does not know a symbol.
+    pub(super) fn stranger(&self, place: usize, symbol: &str, strange: bool) {
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        if strange {
+            now.strangers.insert((place, symbol.to_owned()));
+        } else {
+            now.strangers.remove(&(place, symbol.to_owned()));
+        }
+    }
+}
