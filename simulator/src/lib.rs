@@ -1,0 +1,27 @@
+//! A market and a stand-in broker from a seed.
+//!
+//! [`World`] is the whole of it: it answers requests as Alpaca's REST services do and feeds [`Socket`]s, knows no clock, no
+//! network and no thread, and does the same again from the same seed and the same calls. What its transport has to spoil
+//! it says itself ([`Answer`], [`Outgoing`]), so that a simulated network can act it out as well as a real one.
+//!
+//! Nothing here is shared with the code under test: a misunderstanding of the broker shows as a difference.
+
+pub mod broker;
+pub mod calendar;
+pub mod faults;
+pub mod life;
+pub mod market;
+mod random;
+mod routes;
+pub mod socket;
+pub mod wire;
+pub mod world;
+
+pub use broker::{AccountNo, Books, Broker, BrokerError, Keys};
+pub use faults::{Faults, MessageFault, Rates, RestFault};
+pub use life::Life;
+pub use market::{Hours, Market};
+pub use random::PerMillion;
+pub use socket::{Incoming, Outgoing, Socket, SocketKind};
+pub use wire::{Answer, Request, Response};
+pub use world::{Event, Limits, Matching, World};

@@ -1,0 +1,45 @@
+//! What the stand-in promises, asked through its public interface.
+
+mod activities;
+mod faults;
+mod sockets;
+mod trading;
+
+use daybook_schemas::Timestamp;
+use daybook_simulator::{Hours, Keys, Matching, Request, Response, World};
+use rust_decimal::Decimal;
+
+pub const SECOND: i64 = 1_000_000_000;
+pub const START: &str = "2024-06-03T14:00:00Z";
+
+pub fn at(text: &str) -> Timestamp {
+    Timestamp::parse(text).unwrap()
+}
+
+pub fn keys() -> Keys {
+    Keys::new("PKTEST", "secret")
+}
+
+/// A paper account with 100,000 dollars, no limit, filled by hand.
+pub fn world() -> World {
+    let mut world = World::new(1, at(START));
+    world.matching = Matching::Manual;
+    world.limits.per_minute = None;
+    world.set_hours(Hours::Always);
+    world.open(&keys(), true, Decimal::from(100_000));
+    world
+}
+
+pub fn send(world: &mut World, request: Request) -> Response {
+    let keys = keys();
+    let now = world.now();
+    world.handle(&request.with_keys(&keys.id, &keys.secret), now).response().expect("nothing goes wrong here")
+}
+
+pub fn get(world: &mut World, target: &str) -> Response {
+    send(world, Request::get(target))
+}
+
+pub fn d(text: &str) -> Decimal {
+    text.parse().unwrap()
+}
