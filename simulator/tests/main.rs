@@ -9,19 +9,19 @@ use daybook_schemas::Timestamp;
 use daybook_simulator::{Hours, Keys, Matching, Request, Response, World};
 use rust_decimal::Decimal;
 
-pub const SECOND: i64 = 1_000_000_000;
-pub const START: &str = "2024-06-03T14:00:00Z";
+pub(crate) const SECOND: i64 = 1_000_000_000;
+pub(crate) const START: &str = "2024-06-03T14:00:00Z";
 
-pub fn at(text: &str) -> Timestamp {
+pub(crate) fn at(text: &str) -> Timestamp {
     Timestamp::parse(text).unwrap()
 }
 
-pub fn keys() -> Keys {
+pub(crate) fn keys() -> Keys {
     Keys::new("PKTEST", "secret")
 }
 
 /// A paper account with 100,000 dollars, no limit, filled by hand.
-pub fn world() -> World {
+pub(crate) fn world() -> World {
     let mut world = World::new(1, at(START));
     world.matching = Matching::Manual;
     world.limits.per_minute = None;
@@ -30,16 +30,16 @@ pub fn world() -> World {
     world
 }
 
-pub fn send(world: &mut World, request: Request) -> Response {
+pub(crate) fn send(world: &mut World, request: Request) -> Response {
     let keys = keys();
     let now = world.now();
     world.handle(&request.with_keys(&keys.id, &keys.secret), now).response().expect("nothing goes wrong here")
 }
 
-pub fn get(world: &mut World, target: &str) -> Response {
+pub(crate) fn get(world: &mut World, target: &str) -> Response {
     send(world, Request::get(target))
 }
 
-pub fn d(text: &str) -> Decimal {
+pub(crate) fn d(text: &str) -> Decimal {
     text.parse().unwrap()
 }
