@@ -116,7 +116,7 @@ pub(super) struct TransactionFile;
 impl Texts for TransactionFile {
     const NAME: &'static str = "TransactionFile";
     const PARTS: &'static [Part] = &[
-        ("format", "The file's format: `csv` or `schwab`"),
+        ("format", "The file's format: `csv`, `schwab`, `robinhood` or `alpaca`"),
         ("dry_run", "`true` to say what would be recorded, and to record nothing"),
     ];
     const REQUIRED: &'static [&'static str] = &["format"];

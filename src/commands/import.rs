@@ -47,7 +47,7 @@ enum What {
     Robinhood(Files),
     /// Import an IBKR report (not yet).
     Ibkr(Files),
-    /// Import Alpaca account activities (not yet).
+    /// Import Alpaca account activities, as JSON.
     Alpaca(Files),
     /// Import prices.
     Prices(PriceFiles),
@@ -126,7 +126,7 @@ impl Import {
             What::Schwab(files) => files.run(Format::Schwab, context),
             What::Robinhood(_) => Err(not_yet("robinhood")),
             What::Ibkr(_) => Err(not_yet("ibkr")),
-            What::Alpaca(_) => Err(not_yet("alpaca")),
+            What::Alpaca(files) => files.run(Format::Alpaca, context),
             What::Prices(files) => files.run(context),
             What::List(list) => list.run(context),
             What::Revert(revert) => revert.run(context),

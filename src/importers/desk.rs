@@ -8,7 +8,7 @@ use daybook_schemas::events::{
     InstrumentClass, InstrumentListed, ListingAdded,
 };
 use daybook_schemas::{
-    AccountId, Currency, Day, InstrumentId, ListingId, Multiplier, Sealed, Timestamp, stream,
+    AccountId, Currency, Day, ExternalId, InstrumentId, ListingId, Multiplier, Sealed, Timestamp, stream,
 };
 use std::collections::BTreeMap;
 
@@ -56,6 +56,15 @@ impl Unclear {
     }
 }
 
+/// Why an account cannot be linked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum LinkError {
+    /// The label belongs to an account with this other id at the broker.
+    Taken(String),
+    /// The label cannot be sealed.
+    Sealing(String),
+}
+
 /// An instrument that was found or listed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Found {
@@ -99,6 +108,8 @@ pub(super) struct Desk<'c> {
     single: BTreeMap<InstrumentId, u64>,
     renames: Vec<Rename>,
     accounts: BTreeMap<String, AccountId>,
+    /// The accounts that were linked here, by the broker's id.
+    linked: BTreeMap<String, AccountId>,
     drafts: Vec<Draft>,
 }
 
@@ -120,6 +131,7 @@ impl<'c> Desk<'c> {
             single: BTreeMap::new(),
             renames: Vec::new(),
             accounts: BTreeMap::new(),
+            linked: BTreeMap::new(),
             drafts: Vec::new(),
         }
     }
@@ -165,6 +177,58 @@ impl<'c> Desk<'c> {
             line,
         );
         self.accounts.insert(label.to_owned(), id);
+        Ok(id)
+    }
+
+    /// The account that a broker knows by an id of its own, linked where it is new; without an id, that of the label.
+    pub(super) fn link(
+        &mut self,
+        label: &str,
+        external_id: Option<&str>,
+        occurred_at: Timestamp,
+        line: u64,
+    ) -> Result<AccountId, LinkError> {
+        let sealing = |error: String| LinkError::Sealing(error);
+        let Some(portfolio) = self.portfolio else {
+            return Err(sealing("prices belong to no account".to_owned()));
+        };
+        let Some(stated) = external_id else {
+            return self.account(label, None, occurred_at, line).map_err(sealing);
+        };
+        let linked = self.context.linked(portfolio.id);
+        let by_id = linked.iter().find(|account| {
+            account.broker.as_deref() == self.broker && account.external_id.as_deref() == Some(stated)
+        });
+        if let Some(known) = by_id {
+            return Ok(known.id);
+        }
+        if let Some(id) = self.linked.get(stated) {
+            return Ok(*id);
+        }
+        let (keys, key) = (self.context.keys(), portfolio.key);
+        let id = account_id(keys, key, portfolio.id, label).map_err(|error| sealing(error.to_string()))?;
+        let taken = linked
+            .iter()
+            .find(|account| account.id == id)
+            .and_then(|account| account.external_id.as_deref().map(ToOwned::to_owned));
+        let here = self.linked.iter().find(|(_, known)| **known == id).map(|(taken, _)| taken.clone());
+        if let Some(known) = taken.or(here) {
+            return Err(LinkError::Taken(known));
+        }
+        let name = Sealed::seal(keys, key, &label.to_owned()).map_err(|error| sealing(error.to_string()))?;
+        let event = AccountLinked {
+            account: id,
+            kind: AccountKind::Unstated,
+            name,
+            broker: self.broker.map(Into::into),
+            number: None,
+            external_id: Some(ExternalId::new(stated)),
+        };
+        // An account that was linked without the broker's id is linked again, with it.
+        let identity = format!("account:{}:{id}:{}", portfolio.id, key_part(stated));
+        self.refer(identity, stream::portfolio(portfolio.id), event, occurred_at, line);
+        self.accounts.insert(label.to_owned(), id);
+        self.linked.insert(stated.to_owned(), id);
         Ok(id)
     }
 

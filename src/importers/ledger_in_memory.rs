@@ -1,6 +1,8 @@
 //! A ledger for tests: it answers importers from the drafts that it was given.
 
-use super::{Context, Draft, InstrumentFacts, Names, Parsed, PortfolioFacts, Resolution, symbols};
+use super::{
+    Context, Draft, InstrumentFacts, LinkedAccount, Names, Parsed, PortfolioFacts, Resolution, symbols,
+};
 use daybook_schemas::events::{CorporateActionKind, Event, IdentifierScheme, InstrumentListed};
 use daybook_schemas::{AccountId, Currency, Day, InstrumentId, KeyId, KeyRing, PortfolioId, Ratio, Zone};
 use std::collections::BTreeMap;
@@ -13,6 +15,7 @@ pub(crate) struct Ledger {
     isins: BTreeMap<InstrumentId, Box<str>>,
     accounts: BTreeMap<String, AccountId>,
     labels: BTreeMap<AccountId, String>,
+    linked: BTreeMap<AccountId, LinkedAccount>,
     provisional: BTreeMap<String, u32>,
     merged: BTreeMap<InstrumentId, InstrumentId>,
     splits: BTreeMap<InstrumentId, Vec<(Day, Ratio)>>,
@@ -34,6 +37,7 @@ impl Ledger {
             isins: BTreeMap::new(),
             accounts: BTreeMap::new(),
             labels: BTreeMap::new(),
+            linked: BTreeMap::new(),
             provisional: BTreeMap::new(),
             merged: BTreeMap::new(),
             splits: BTreeMap::new(),
@@ -81,6 +85,9 @@ impl Ledger {
                 Event::AccountLinked(event) => {
                     let label = event.name.open(&self.keys).unwrap();
                     self.labels.insert(event.account, label.clone());
+                    let external_id = event.external_id.as_ref().map(|id| id.as_str().into());
+                    let (id, broker) = (event.account, event.broker.clone());
+                    self.linked.insert(id, LinkedAccount { id, broker, external_id, unlinked: false });
                     self.accounts.insert(label, event.account);
                 }
                 Event::CorporateActionAnnounced(event) if event.kind == CorporateActionKind::Split => {
@@ -155,6 +162,10 @@ impl Context for Ledger {
 
     fn account(&self, _portfolio: PortfolioId, label: &str) -> Option<AccountId> {
         self.accounts.get(label).copied()
+    }
+
+    fn linked(&self, _portfolio: PortfolioId) -> Vec<LinkedAccount> {
+        self.linked.values().cloned().collect()
     }
 
     fn announced_splits(&self, id: InstrumentId) -> Vec<(Day, Ratio)> {

@@ -5,6 +5,7 @@
 //! the same call as an import.
 
 pub(crate) mod accounts;
+pub(crate) mod alpaca;
 pub(crate) mod columns;
 mod csv;
 mod desk;
@@ -28,6 +29,7 @@ use daybook_schemas::events::{Event, IdentifierScheme, InstrumentClass};
 use daybook_schemas::{
     AccountId, Currency, Day, InstrumentId, KeyId, KeyRing, Multiplier, PortfolioId, Ratio, Timestamp, Zone,
 };
+use std::collections::BTreeMap;
 use std::io::Read;
 
 /// What an importer must know of an instrument.
@@ -43,6 +45,19 @@ pub(crate) struct InstrumentFacts {
     pub(crate) provisional: bool,
     /// Its ISIN, where known.
     pub(crate) isin: Option<Box<str>>,
+}
+
+/// An account as a portfolio has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct LinkedAccount {
+    /// The account.
+    pub(crate) id: AccountId,
+    /// Where it is held, such as `alpaca`.
+    pub(crate) broker: Option<Box<str>>,
+    /// The broker's own id of it.
+    pub(crate) external_id: Option<Box<str>>,
+    /// Whether it was unlinked since.
+    pub(crate) unlinked: bool,
 }
 
 /// What an importer may ask of the ledger.
@@ -65,6 +80,9 @@ pub(crate) trait Context {
 
     /// The portfolio's linked account of a label.
     fn account(&self, portfolio: PortfolioId, label: &str) -> Option<AccountId>;
+
+    /// All accounts that were ever linked to the portfolio.
+    fn linked(&self, portfolio: PortfolioId) -> Vec<LinkedAccount>;
 
     /// The splits that feeds announced for an instrument: first day without, and new units for old.
     fn announced_splits(&self, id: InstrumentId) -> Vec<(Day, Ratio)>;
@@ -118,6 +136,26 @@ pub(crate) struct Draft {
     pub(crate) role: Role,
 }
 
+/// A row with an id of its source's, of which the ledger may hold another statement, perhaps under another identity.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Restated {
+    /// Other identities under which the same row may have been recorded.
+    pub(crate) aliases: Vec<String>,
+    /// What is recorded in its place where the ledger holds another content: the row, kept aside.
+    pub(crate) aside: Draft,
+}
+
+/// A row that takes back what the ledger may hold under its identity.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Withdrawn {
+    /// The identity, without a revision.
+    pub(crate) identity: String,
+    /// The hash of what the row says.
+    pub(crate) content_hash: [u8; 32],
+    /// Other identities, and what is recorded where the ledger holds what the row takes back.
+    pub(crate) restated: Option<Restated>,
+}
+
 /// What a file says.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub(crate) struct Parsed {
@@ -129,6 +167,10 @@ pub(crate) struct Parsed {
     pub(crate) warnings: Vec<Warning>,
     /// Rows kept aside.
     pub(crate) quarantined: u64,
+    /// What is known of rows whose source may restate them, by identity.
+    pub(crate) restated: BTreeMap<String, Restated>,
+    /// Rows that take back others.
+    pub(crate) withdrawn: Vec<Withdrawn>,
 }
 
 /// A format that `import` may be asked for.
@@ -220,7 +262,8 @@ pub(crate) fn read(
         Format::Prices => {
             Err(vec![Fault::of_file(file_name, "prices belong to no portfolio: use `import prices`")])
         }
-        Format::Robinhood | Format::Ibkr | Format::Alpaca => {
+        Format::Alpaca => alpaca::read(file_name, input, portfolio, context, progress),
+        Format::Robinhood | Format::Ibkr => {
             let text = format!(
                 "files of the format `{format}` cannot be read yet: write the rows as generic CSV and import `csv`"
             );

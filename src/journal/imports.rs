@@ -1,7 +1,7 @@
 //! Importing files: each row is recorded once, however often its file comes, and an import can be taken back whole.
 
 use super::{Author, Draft, Invalid, Journal, JournalError, Terms, now};
-use crate::importers::{self, Format, InstrumentFacts, Parsed, PriceOptions, Role};
+use crate::importers::{self, Format, InstrumentFacts, LinkedAccount, Parsed, PriceOptions, Role};
 use daybook_ledger::CommitKey;
 use daybook_projections::{Directory, ImportState, Instruments, Library, PriceSource, Resolution};
 use daybook_schemas::events::{ContentHash, FileImported, IdentifierScheme, ImportReverted, Words};
@@ -149,6 +149,17 @@ impl importers::Context for ImportContext {
         portfolio.accounts.contains_key(&id).then_some(id)
     }
 
+    fn linked(&self, portfolio: PortfolioId) -> Vec<LinkedAccount> {
+        let accounts = self.directory.get(portfolio).into_iter().flat_map(|entry| entry.accounts.values());
+        let linked = |account: &daybook_projections::Account| LinkedAccount {
+            id: account.linked.account,
+            broker: account.linked.broker.clone(),
+            external_id: account.linked.external_id.as_ref().map(|id| id.as_str().into()),
+            unlinked: account.unlinked,
+        };
+        accounts.map(linked).collect()
+    }
+
     fn announced_splits(&self, id: InstrumentId) -> Vec<(Day, Ratio)> {
         self.splits.get(&id).cloned().unwrap_or_default()
     }
@@ -225,6 +236,47 @@ impl Journal {
             }
         }
         Err(JournalError::Internal("no revision is left".to_owned()))
+    }
+
+    /// Where a draft stands, and the identity under which it stands there: its own, or an alias of its row.
+    fn place(
+        &self,
+        draft: &importers::Draft,
+        aliases: Option<&[String]>,
+        own: ImportId,
+        said: Said,
+    ) -> Result<Option<(Placement, String)>, JournalError> {
+        let Some(identity) = &draft.identity else { return Ok(None) };
+        let placement = self.placement(identity, &draft.content_hash, Some(own), said)?;
+        if matches!(placement, Placement::New(_)) {
+            for alias in aliases.unwrap_or_default() {
+                let elsewhere = self.placement(alias, &draft.content_hash, Some(own), said)?;
+                if !matches!(elsewhere, Placement::New(_)) {
+                    return Ok(Some((elsewhere, alias.clone())));
+                }
+            }
+        }
+        Ok(Some((placement, identity.clone())))
+    }
+
+    /// Of the rows that take back others those whose target the ledger holds, kept aside.
+    fn taken_back(
+        &self,
+        withdrawn: &[importers::Withdrawn],
+        own: ImportId,
+    ) -> Result<Vec<importers::Draft>, JournalError> {
+        let mut asides = Vec::new();
+        for row in withdrawn {
+            let Some(restated) = &row.restated else { continue };
+            let mut draft = restated.aside.clone();
+            draft.identity = Some(row.identity.clone());
+            draft.content_hash = row.content_hash;
+            let placed = self.place(&draft, Some(&restated.aliases), own, Said::Row)?;
+            if matches!(placed, Some((Placement::Conflict(..), _))) {
+                asides.push(restated.aside.clone());
+            }
+        }
+        Ok(asides)
     }
 
     /// Imports a file, or says what importing it would do.
@@ -338,40 +390,48 @@ impl Journal {
         let mut drafts: Vec<Draft> = Vec::new();
         let mut conflicts = Vec::new();
         let (mut entries, mut revision_max, mut holder) = (0u64, 0, None);
-        for draft in parsed.drafts {
+        let taken_back = self.taken_back(&parsed.withdrawn, id)?;
+        report.known += parsed.withdrawn.len() as u64 - taken_back.len() as u64;
+        for draft in parsed.drafts.into_iter().chain(taken_back) {
             check_reach(author, &draft)?;
-            let (mut event, mut key) = (draft.event, None);
+            let (mut draft, mut key) = (draft, None);
             let said = if draft.role == Role::Price { Said::Price } else { Said::Row };
-            if let Some(identity) = &draft.identity {
-                let placement = self.placement(identity, &draft.content_hash, Some(id), said)?;
-                match placement {
-                    Placement::Known(_, sequence) => {
-                        if draft.role != Role::Reference {
-                            report.known += 1;
-                            holder = holder.or(self.event(sequence)?.import.map(ImportId::from_bytes));
-                        }
-                        continue;
-                    }
-                    Placement::Conflict(_, sequence) if draft.role != Role::Reference => {
-                        conflicts.push(Invalid {
-                            file: Some(request.file_name.to_owned()),
-                            line: Some(draft.line),
-                            field: Some("id".to_owned()),
-                            detail: format!(
-                                "the ledger holds another content under this id, as event {sequence}: correct the row, or reverse that event and give this one a new id"
-                            ),
-                        });
-                        continue;
-                    }
-                    // Reference data that is known otherwise stands; a row says nothing new of it.
-                    Placement::Conflict(..) => continue,
-                    Placement::New(revision) | Placement::Own(revision) => {
-                        revision_max = revision_max.max(revision);
-                        restate(&mut event, revision);
-                    }
-                }
-                key = Some(placement.key(identity));
+            let restated = draft.identity.as_ref().and_then(|identity| parsed.restated.get(identity));
+            let mut placed = self.place(&draft, restated.map(|restated| &*restated.aliases), id, said)?;
+            if let (Some((Placement::Conflict(..), _)), Some(restated)) = (&placed, restated) {
+                // Its source restates its rows: that is for a person to settle, and no fault of the file.
+                draft = restated.aside.clone();
+                placed = self.place(&draft, None, id, said)?;
             }
+            match placed {
+                None => {}
+                Some((Placement::Known(_, sequence), _)) => {
+                    if draft.role != Role::Reference {
+                        report.known += 1;
+                        holder = holder.or(self.event(sequence)?.import.map(ImportId::from_bytes));
+                    }
+                    continue;
+                }
+                Some((Placement::Conflict(_, sequence), _)) if draft.role != Role::Reference => {
+                    conflicts.push(Invalid {
+                        file: Some(request.file_name.to_owned()),
+                        line: Some(draft.line),
+                        field: Some("id".to_owned()),
+                        detail: format!(
+                            "the ledger holds another content under this id, as event {sequence}: correct the row, or reverse that event and give this one a new id"
+                        ),
+                    });
+                    continue;
+                }
+                // Reference data that is known otherwise stands; a row says nothing new of it.
+                Some((Placement::Conflict(..), _)) => continue,
+                Some((placement @ (Placement::New(revision) | Placement::Own(revision)), identity)) => {
+                    revision_max = revision_max.max(revision);
+                    restate(&mut draft.event, revision);
+                    key = Some(placement.key(&identity));
+                }
+            }
+            let event = draft.event;
             *report.events.entry(event.event_type().name()).or_insert(0) += 1;
             if let Event::RecordQuarantined(quarantined) = &event {
                 let detail = quarantined.detail.open(&self.keys());
