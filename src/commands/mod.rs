@@ -10,6 +10,7 @@ mod openapi;
 mod portfolio;
 mod replay;
 mod serve;
+mod sync;
 mod terminal;
 mod token;
 mod verify;
@@ -63,6 +64,9 @@ enum Command {
     /// Issue, list and revoke bearer tokens.
     #[command(subcommand)]
     Token(token::Token),
+    /// Keep the ledger in step with brokers and feeds of prices.
+    #[command(subcommand)]
+    Sync(sync::Sync),
     /// Print the effective configuration and where each value came from.
     Config(config::Configuration),
     /// Print the service's OpenAPI document.
@@ -188,7 +192,11 @@ fn explain_held(error: JournalError, data: &Path) -> CommandError {
 /// Sets up tracing to stderr: warnings for commands, more for the service; `RUST_LOG` overrides.
 pub(crate) fn set_up_tracing(arguments: &Arguments) {
     let usual = if matches!(arguments.command, Command::Serve(_)) { "info,sled=warn" } else { "warn" };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
+    let mut filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
+    // These would write addresses and messages that hold keys.
+    for quiet in ["ureq=warn", "ureq_proto=warn", "tungstenite=warn", "tokio_tungstenite=warn"] {
+        filter = filter.add_directive(quiet.parse().expect("a constant directive parses"));
+    }
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
@@ -213,6 +221,7 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         Command::Verify(command) => command.run(&context),
         Command::Export(command) => command.run(&context),
         Command::Token(command) => command.run(&context),
+        Command::Sync(command) => command.run(&context),
         Command::Config(command) => command.run(&context),
         Command::Openapi(command) => command.run(&context),
     };

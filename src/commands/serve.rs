@@ -104,7 +104,7 @@ async fn serve(listener: std::net::TcpListener, journal: &Arc<Journal>) -> Resul
 
 /// Listens for signals from now on; what it gives ends when one interrupts the process or asks it to terminate.
 #[cfg(unix)]
-fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+pub(super) fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut interrupted, mut terminated) =
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
@@ -119,7 +119,7 @@ fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
 
 /// What it gives ends when the process is interrupted.
 #[cfg(not(unix))]
-fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+pub(super) fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
     Ok(async {
         let _ = tokio::signal::ctrl_c().await;
         tracing::info!("stopping: requests that are under way are finished first");

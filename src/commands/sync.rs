@@ -1,0 +1,21 @@
+//! `daybook sync`: the daemons by themselves, until they are told to stop, or once.
+
+mod prices;
+
+use super::{CommandError, Context, Outcome};
+use clap::Subcommand;
+
+/// Keep the ledger in step with brokers and feeds of prices.
+#[derive(Subcommand, Debug)]
+pub(super) enum Sync {
+    /// Keep prices current: ask each feed for what is missing, when it is due.
+    Prices(prices::Prices),
+}
+
+impl Sync {
+    pub(super) fn run(self, context: &Context) -> Result<Outcome, CommandError> {
+        match self {
+            Self::Prices(prices) => prices.run(context),
+        }
+    }
+}
