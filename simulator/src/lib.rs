@@ -2,7 +2,8 @@
 //!
 //! [`World`] is the whole of it: it answers requests as Alpaca's REST services do and feeds [`Socket`]s, knows no clock, no
 //! network and no thread, and does the same again from the same seed and the same calls. What its transport has to spoil
-//! it says itself ([`Answer`], [`Outgoing`]), so that a simulated network can act it out as well as a real one.
+//! it says itself ([`Answer`], [`Outgoing`]), so that a simulated network can act it out as well as a real one. [`StandIn`]
+//! puts it on a real port.
 //!
 //! Nothing here is shared with the code under test: a misunderstanding of the broker shows as a difference.
 
@@ -13,6 +14,7 @@ pub mod life;
 pub mod market;
 mod random;
 mod routes;
+pub mod server;
 pub mod socket;
 pub mod wire;
 pub mod world;
@@ -22,6 +24,7 @@ pub use faults::{Faults, MessageFault, Rates, RestFault};
 pub use life::Life;
 pub use market::{Hours, Market};
 pub use random::PerMillion;
+pub use server::{Clock, FastClock, Running, StandIn, SystemClock};
 pub use socket::{Incoming, Outgoing, Socket, SocketKind};
 pub use wire::{Answer, Request, Response};
 pub use world::{Event, Limits, Matching, World};

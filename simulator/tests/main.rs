@@ -2,6 +2,7 @@
 
 mod activities;
 mod faults;
+mod server;
 mod sockets;
 mod trading;
 
