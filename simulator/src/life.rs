@@ -90,7 +90,7 @@ impl Life {
         };
         self.orders += 1;
         let number = self.orders;
-        let strategy = self.dice.pick(&STRATEGIES).copied().filter(|_| number % 2 == 0);
+        let strategy = self.dice.pick(&STRATEGIES).copied().filter(|_| number.is_multiple_of(2));
         // A coin's limit would rest until it is taken back.
         let limit = self.dice.chance(PerMillion::percent(8)) && listing.class == Class::Equity;
         let side = if sells { Side::Sell } else { Side::Buy };

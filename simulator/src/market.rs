@@ -463,7 +463,7 @@ impl Market {
     fn split_some_day(&mut self, symbol: &str) {
         const RATIOS: [(u32, u32); 5] = [(2, 1), (3, 1), (4, 1), (3, 2), (1, 10)];
         let dice = hash(&[self.seed, hash_text(symbol), 31]);
-        if dice % 4 != 0 {
+        if !dice.is_multiple_of(4) {
             return;
         }
         let Some(first) = Day::from_ymd(2020, 1, 2) else { return };

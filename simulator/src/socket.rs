@@ -124,7 +124,7 @@ impl Socket {
                 self.send(&json!({ "stream": "error", "data": { "error_message": "invalid message" } }), now);
             }
             (Err(_), SocketKind::Data) => {
-                self.send(&json!([{ "T": "error", "code": 400, "msg": "invalid syntax" }]), now)
+                self.send(&json!([{ "T": "error", "code": 400, "msg": "invalid syntax" }]), now);
             }
         }
     }
@@ -304,7 +304,7 @@ impl Socket {
                 self.send(&answer, now);
             }
             Some("subscribe" | "unsubscribe") if self.owner.is_none() => {
-                self.send(&error(401, "not authenticated"), now)
+                self.send(&error(401, "not authenticated"), now);
             }
             Some("subscribe") => {
                 self.told = self.told.max(floor_second(now));

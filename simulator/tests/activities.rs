@@ -1,6 +1,6 @@
 //! Paging through history, and what makes it hard.
 
-use crate::{SECOND, at, d, get, keys, world};
+use crate::support::{SECOND, at, d, get, keys, world};
 use daybook_schemas::{Day, Timestamp};
 use daybook_simulator::broker::activity::NonTrade;
 use daybook_simulator::broker::order::{NewOrder, Side};
@@ -76,7 +76,7 @@ proptest! {
         size in 1_usize..9,
     ) {
         let mut world = with_fills(&offsets.iter().map(|seconds| seconds * SECOND).collect::<Vec<_>>());
-        let bound = |seconds: i64| at(crate::START).plus_nanos(seconds * SECOND);
+        let bound = |seconds: i64| at(crate::support::START).plus_nanos(seconds * SECOND);
         let query = format!("&direction=asc&category=trade_activity&after={}&until={}", bound(after), bound(until));
         let shown = page_through(&mut world, &query, size);
         let expected = offsets.iter().filter(|offset| **offset > after && **offset < until).count();

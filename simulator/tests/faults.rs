@@ -1,6 +1,6 @@
 //! What goes wrong goes wrong as told.
 
-use crate::{get, keys, world};
+use crate::support::{get, keys, world};
 use daybook_simulator::{Answer, PerMillion, Rates, Request, RestFault};
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! The stand-in on a real port: what is on the wire when things go wrong, and how soon a fill is told.
 
-use crate::{d, keys};
+use crate::support::{d, keys};
 use daybook_simulator::broker::order::Side;
 use daybook_simulator::{
     Clock, Event, FastClock, Hours, Life, MessageFault, RestFault, Running, StandIn, SystemClock, World,
@@ -121,7 +121,7 @@ fn a_reset_is_a_reset_and_no_end() {
 
 #[test]
 fn time_can_run_faster_than_here() {
-    let start = crate::at("2024-06-03T13:00:00Z");
+    let start = crate::support::at("2024-06-03T13:00:00Z");
     let mut world = World::new(1, start);
     world.open(&keys(), true, d("100000"));
     world.animate(Life::new(1, &keys().id, 60));
@@ -132,7 +132,7 @@ fn time_can_run_faster_than_here() {
         assert!(Instant::now() < deadline, "nobody trades");
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert!(running.world().now() > start.plus_nanos(600 * crate::SECOND));
+    assert!(running.world().now() > start.plus_nanos(600 * crate::support::SECOND));
 }
 
 type Frames = tokio_tungstenite::WebSocketStream<tokio::net::TcpStream>;

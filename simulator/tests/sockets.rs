@@ -1,6 +1,6 @@
 //! The two sockets, message by message.
 
-use crate::{SECOND, at, d, keys, world};
+use crate::support::{SECOND, at, d, keys, world};
 use daybook_simulator::broker::order::{NewOrder, Side};
 use daybook_simulator::{Event, Incoming, Keys, MessageFault, Outgoing, Socket, SocketKind, World};
 use rust_decimal::Decimal;

@@ -1,6 +1,6 @@
 //! Accounts, keys, orders, positions, and a life that goes by itself.
 
-use crate::{SECOND, START, at, d, get, keys, send, world};
+use crate::support::{SECOND, START, at, d, get, keys, send, world};
 use daybook_simulator::broker::order::Side;
 use daybook_simulator::{Answer, Event, Hours, Life, Matching, PerMillion, Request, World};
 use rust_decimal::Decimal;

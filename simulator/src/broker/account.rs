@@ -201,10 +201,8 @@ impl Account {
             Some(token) => Some(self.place(self.by_id.get(token.as_str())?)),
         };
         // What was written down when it happened is found by its time alone.
-        let first = (
-            query.after.map(|after| after.plus_nanos(1)).unwrap_or(Timestamp::from_nanos(i64::MIN)),
-            Arc::from(""),
-        );
+        let first =
+            (query.after.map_or(Timestamp::from_nanos(i64::MIN), |after| after.plus_nanos(1)), Arc::from(""));
         let last = (query.until.unwrap_or(Timestamp::from_nanos(i64::MAX)), Arc::from(""));
         if first > last {
             return Some(Vec::new());

@@ -246,7 +246,7 @@ impl Broker {
         for row in account.activities() {
             match &row.content {
                 Content::Fill(fill) => {
-                    books.fills.push(BookedFill { id: row.id.clone(), at: row.at, fill: fill.clone() })
+                    books.fills.push(BookedFill { id: row.id.clone(), at: row.at, fill: fill.clone() });
                 }
                 Content::NonTrade(content) => books.non_trades.push(BookedNonTrade {
                     id: row.id.clone(),
@@ -522,10 +522,10 @@ impl Broker {
         order.updated_at = now;
         let expired = status == OrderStatus::Expired;
         if expired {
-            order.expired_at = Some(now)
+            order.expired_at = Some(now);
         } else {
-            order.canceled_at = Some(now)
-        };
+            order.canceled_at = Some(now);
+        }
         let order = order.clone();
         account.open_orders.remove(&index);
         account.tell(Update {

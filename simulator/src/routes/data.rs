@@ -127,15 +127,18 @@ fn read_token(token: &str) -> Result<(String, Timestamp), String> {
     }
 }
 
+/// Symbols in their order, each with its bars.
+type BarsBySymbol = Vec<(String, Vec<Bar>)>;
+
 /// One page over several symbols: all of one symbol's bars before the next symbol's.
 fn collect(
     world: &World,
     request: &Request,
     symbols: &[String],
-) -> Result<(Vec<(String, Vec<Bar>)>, Option<String>), String> {
+) -> Result<(BarsBySymbol, Option<String>), String> {
     let page = page(world, request)?;
     let mut room = page.limit;
-    let mut found: Vec<(String, Vec<Bar>)> = Vec::new();
+    let mut found: BarsBySymbol = Vec::new();
     let mut next = None;
     for symbol in symbols {
         let mut query = page.query;

@@ -109,7 +109,7 @@ fn chart(
     let name = hash_text(&listing.symbol);
     let newest = bars.len().saturating_sub(1);
     let is_hole = |index: usize, bar: &Bar| {
-        index != newest && hash(&[name, bar.start.nanos().cast_unsigned(), 5]) % HOLES == 0
+        index != newest && hash(&[name, bar.start.nanos().cast_unsigned(), 5]).is_multiple_of(HOLES)
     };
     let column = |bars: &[Bar], value: fn(&Bar) -> Value| -> Vec<Value> {
         bars.iter()
