@@ -43,7 +43,7 @@ enum What {
     Csv(Files),
     /// Import a Schwab transaction history.
     Schwab(Files),
-    /// Import a Robinhood account activity report (not yet).
+    /// Import a Robinhood account activity report.
     Robinhood(Files),
     /// Import an IBKR report (not yet).
     Ibkr(Files),
@@ -124,7 +124,7 @@ impl Import {
         match self.what {
             What::Csv(files) => files.run(Format::Csv, context),
             What::Schwab(files) => files.run(Format::Schwab, context),
-            What::Robinhood(_) => Err(not_yet("robinhood")),
+            What::Robinhood(files) => files.run(Format::Robinhood, context),
             What::Ibkr(_) => Err(not_yet("ibkr")),
             What::Alpaca(files) => files.run(Format::Alpaca, context),
             What::Prices(files) => files.run(context),

@@ -12,7 +12,7 @@ mod said;
 
 pub(super) use file::read;
 pub(crate) use page::Row;
-#[cfg_attr(not(test), allow(unused_imports, reason = "what the synchronisation calls"))]
+#[allow(unused_imports, reason = "what the synchronisation calls")]
 pub(crate) use page::{PageError, split_page};
 
 use super::desk::Desk;

@@ -14,6 +14,7 @@ pub(crate) mod identity;
 pub(crate) mod invisible;
 pub(crate) mod nearest;
 pub(crate) mod prices;
+mod robinhood;
 mod rows;
 mod schwab;
 pub(crate) mod symbols;
@@ -263,7 +264,8 @@ pub(crate) fn read(
             Err(vec![Fault::of_file(file_name, "prices belong to no portfolio: use `import prices`")])
         }
         Format::Alpaca => alpaca::read(file_name, input, portfolio, context, progress),
-        Format::Robinhood | Format::Ibkr => {
+        Format::Robinhood => robinhood::read(file_name, input, portfolio, context, progress),
+        Format::Ibkr => {
             let text = format!(
                 "files of the format `{format}` cannot be read yet: write the rows as generic CSV and import `csv`"
             );
