@@ -93,6 +93,39 @@ impl Instrument {
     }
 }
 
+/// What changed about an instrument.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum InstrumentChangeKind {
+    /// It became known.
+    Listed,
+    /// It was known from a symbol alone, and is confirmed.
+    Confirmed,
+    /// It is called otherwise.
+    Renamed {
+        /// What it was called.
+        from: Option<Box<str>>,
+        /// What it is called from then on.
+        to: Box<str>,
+    },
+    /// It is traded no more.
+    Delisted,
+    /// It had been delisted, and is traded again.
+    Relisted,
+    /// It turned out to be another one.
+    Merged,
+}
+
+/// A change of an instrument.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct InstrumentChange {
+    /// The event that says so.
+    pub sequence: u64,
+    /// Which instrument.
+    pub instrument: InstrumentId,
+    /// What changed.
+    pub kind: InstrumentChangeKind,
+}
+
 /// All instruments.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instruments {
@@ -101,6 +134,8 @@ pub struct Instruments {
     by_identifier: BTreeMap<(u16, Box<str>), BTreeSet<InstrumentId>>,
     /// Imports that were reverted: what they renamed is called as before.
     reverted: BTreeSet<ImportId>,
+    /// What changed, in the order of the log.
+    changes: Vec<InstrumentChange>,
     changed_at: u64,
 }
 
@@ -210,10 +245,12 @@ impl Instruments {
             Event::InstrumentsMerged(merged) => {
                 if merged.kept != merged.merged && self.canonical(merged.kept) != merged.merged {
                     self.placeholder(merged.merged, meta.sequence).merged_into = Some(merged.kept);
+                    self.note(meta, merged.merged, InstrumentChangeKind::Merged);
                 }
             }
             Event::InstrumentDelisted(delisted) => {
                 self.placeholder(delisted.instrument, meta.sequence).delisted = Some(delisted.clone());
+                self.note(meta, delisted.instrument, InstrumentChangeKind::Delisted);
             }
             Event::ImportReverted(reverted) => {
                 self.reverted.insert(reverted.import);
@@ -239,7 +276,12 @@ impl Instruments {
         })
     }
 
+    fn note(&mut self, meta: &Meta, instrument: InstrumentId, kind: InstrumentChangeKind) {
+        self.changes.push(InstrumentChange { sequence: meta.sequence, instrument, kind });
+    }
+
     fn listed(&mut self, meta: &Meta, listed: &InstrumentListed) {
+        let is_new = !self.instruments.contains_key(&listed.instrument);
         let instrument = self.placeholder(listed.instrument, meta.sequence);
         // A confirmed listing stands over a provisional one that arrives later.
         if listed.provisional && !instrument.provisional {
@@ -251,7 +293,16 @@ impl Instruments {
         if listed.name.is_some() {
             instrument.name.clone_from(&listed.name);
         }
-        instrument.provisional = listed.provisional;
+        let was_provisional = std::mem::replace(&mut instrument.provisional, listed.provisional);
+        // Whoever lists it anew, and knows what he lists, says that it is traded.
+        let was_delisted = !listed.provisional && instrument.delisted.take().is_some();
+        if is_new {
+            self.note(meta, listed.instrument, InstrumentChangeKind::Listed);
+        } else if was_delisted {
+            self.note(meta, listed.instrument, InstrumentChangeKind::Relisted);
+        } else if was_provisional && !listed.provisional {
+            self.note(meta, listed.instrument, InstrumentChangeKind::Confirmed);
+        }
     }
 
     fn listing(&mut self, meta: &Meta, added: &ListingAdded) {
@@ -273,6 +324,9 @@ impl Instruments {
     }
 
     fn assigned(&mut self, meta: &Meta, assigned: &IdentifierAssigned) {
+        let called = is_symbol(&assigned.scheme)
+            .then(|| self.symbol(assigned.instrument, None).map(Box::<str>::from))
+            .flatten();
         let instrument = self.placeholder(assigned.instrument, meta.sequence);
         let renames = is_symbol(&assigned.scheme)
             && assigned.from.is_some()
@@ -289,6 +343,15 @@ impl Instruments {
         });
         let key = index_key(&assigned.scheme, &assigned.value);
         self.by_identifier.entry(key).or_default().insert(assigned.instrument);
+        if renames && called.as_deref().map(normalise_symbol) != Some(normalise_symbol(&assigned.value)) {
+            let kind = InstrumentChangeKind::Renamed { from: called, to: assigned.value.clone() };
+            self.note(meta, assigned.instrument, kind);
+        }
+    }
+
+    /// What changed after a sequence, in the order of the log.
+    pub fn changes_after(&self, sequence: u64) -> &[InstrumentChange] {
+        &self.changes[self.changes.partition_point(|change| change.sequence <= sequence)..]
     }
 
     /// The id that an id means, after merges.

@@ -11,7 +11,7 @@ pub use access::{Access, Grant};
 pub use directory::{Account, Directory, PortfolioEntry};
 pub use imports::{Import, ImportState, Imports};
 pub use instruments::{
-    Identifier, Instrument, Instruments, Listing, Osi, Resolution, normalise_symbol, parse_osi,
+    Identifier, Instrument, InstrumentChange, InstrumentChangeKind, Instruments, Listing, Osi, Resolution, normalise_symbol, parse_osi,
 };
 pub use prices::{
     AnnouncedSplit, Bar, Jump, NeedsDisk, Observation, ObservationKind, PriceSource, Prices, Rate, RatePath,
@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 /// The name under which a snapshot of the library is kept.
 pub const LIBRARY_NAME: &str = "library";
 /// Grows whenever the same events give other bytes.
-pub const LIBRARY_VERSION: u32 = 1;
+pub const LIBRARY_VERSION: u32 = 2;
 
 /// Everything that is resident across portfolios, folded in the order of the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
