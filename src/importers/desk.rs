@@ -8,7 +8,7 @@ use daybook_schemas::events::{
     InstrumentClass, InstrumentListed, ListingAdded,
 };
 use daybook_schemas::{
-    AccountId, Currency, Day, ExternalId, InstrumentId, ListingId, Multiplier, Sealed, Timestamp, stream,
+    AccountId, Currency, Day, ExternalId, InstrumentId, Multiplier, Sealed, Timestamp, stream,
 };
 use std::collections::BTreeMap;
 
@@ -225,7 +225,7 @@ impl<'c> Desk<'c> {
             external_id: Some(ExternalId::new(stated)),
         };
         // An account that was linked without the broker's id is linked again, with it.
-        let identity = format!("account:{}:{id}:{}", portfolio.id, key_part(stated));
+        let identity = format!("account:{}:{id}:{}", portfolio.id, symbols::key_part(stated));
         self.refer(identity, stream::portfolio(portfolio.id), event, occurred_at, line);
         self.accounts.insert(label.to_owned(), id);
         self.linked.insert(stated.to_owned(), id);
@@ -442,7 +442,7 @@ impl<'c> Desk<'c> {
         };
         let contract = contract(&symbol, sought.multiplier);
         let multiplier = contract.as_ref().map(|contract| contract.multiplier);
-        let key = format!("instrument:{}:{currency}:{ordinal}", key_part(&symbol.text));
+        let key = symbols::listing_key(&symbol.text, currency, ordinal);
         let stream = stream::instrument(id);
         let listed = InstrumentListed {
             instrument: id,
@@ -453,14 +453,8 @@ impl<'c> Desk<'c> {
             provisional: true,
         };
         let venue: Option<Box<str>> = sought.mic.map(Into::into);
-        let listing = ListingId::derive(&[
-            id.as_bytes(),
-            venue.as_deref().unwrap_or_default().as_bytes(),
-            symbol.text.as_bytes(),
-            currency.as_str().as_bytes(),
-        ]);
         let listing = ListingAdded {
-            listing,
+            listing: symbols::listing_id(id, venue.as_deref(), &symbol.text, currency),
             instrument: id,
             venue,
             symbol: symbol.text.as_str().into(),
@@ -491,7 +485,7 @@ impl<'c> Desk<'c> {
 
     /// An instrument that an ISIN names is also called by the row's symbol.
     fn name_symbol(&mut self, id: InstrumentId, symbol: &Symbol, sought: &Sought<'_>) {
-        let key = format!("instrument:{id}:symbol:{}", key_part(&symbol.text));
+        let key = format!("instrument:{id}:symbol:{}", symbols::key_part(&symbol.text));
         self.assign(key, id, IdentifierScheme::Symbol, &symbol.text, None, sought.occurred_at, sought.line);
         let currency = self.facts(id).map_or(sought.default_currency, |facts| facts.currency);
         self.uses.entry(symbol.text.clone()).or_default().push(Use { id, currency, from: None });
@@ -582,11 +576,4 @@ fn contract(symbol: &Symbol, stated: Option<Multiplier>) -> Option<Contract> {
             multiplier,
         }),
     }
-}
-
-/// A text as a part of a key: as it is where it is plain and short, else its hash.
-fn key_part(text: &str) -> String {
-    let plain =
-        text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#' && byte != b':');
-    if plain { text.to_owned() } else { ContentHash::of(text.as_bytes()).to_string() }
 }

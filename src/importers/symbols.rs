@@ -1,8 +1,8 @@
 //! What a symbol says by its form: an option's terms, a pair, an identifier of another scheme.
 
 use super::invisible;
-use daybook_schemas::events::OptionRight;
-use daybook_schemas::{Currency, Day, InstrumentId, Price};
+use daybook_schemas::events::{ContentHash, OptionRight};
+use daybook_schemas::{Currency, Day, InstrumentId, ListingId, Price};
 use rust_decimal::Decimal;
 
 /// The most characters of a symbol.
@@ -188,13 +188,42 @@ pub(crate) fn provisional_id(symbol: &str, currency: Currency, ordinal: u32) -> 
     InstrumentId::derive(&[symbol.as_bytes(), currency.as_str().as_bytes(), &ordinal.to_le_bytes()])
 }
 
+/// The record key under which an instrument is listed from a symbol, without the revision.
+#[must_use]
+pub(crate) fn listing_key(symbol: &str, currency: Currency, ordinal: u32) -> String {
+    format!("instrument:{}:{currency}:{ordinal}", key_part(symbol))
+}
+
+/// The id of a listing, so that everyone who adds it derives the same.
+#[must_use]
+pub(crate) fn listing_id(
+    instrument: InstrumentId,
+    venue: Option<&str>,
+    symbol: &str,
+    currency: Currency,
+) -> ListingId {
+    ListingId::derive(&[
+        instrument.as_bytes(),
+        venue.unwrap_or_default().as_bytes(),
+        symbol.as_bytes(),
+        currency.as_str().as_bytes(),
+    ])
+}
+
+/// A text as a part of a key: as it is where it is plain and short, else its hash.
+pub(crate) fn key_part(text: &str) -> String {
+    let plain =
+        text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#' && byte != b':');
+    if plain { text.to_owned() } else { ContentHash::of(text.as_bytes()).to_string() }
+}
+
 /// Whether a bare symbol is that of a crypto asset.
-pub(super) fn is_crypto(text: &str) -> bool {
+pub(crate) fn is_crypto(text: &str) -> bool {
     CRYPTO_ALONE.contains(&text)
 }
 
 /// Whether a text has the form of a CUSIP, its check digit included.
-pub(super) fn is_cusip(text: &str) -> bool {
+pub(crate) fn is_cusip(text: &str) -> bool {
     let bytes = text.as_bytes();
     if bytes.len() != 9 || !bytes[8].is_ascii_digit() || !bytes[..3].iter().all(u8::is_ascii_alphanumeric) {
         return false;
@@ -216,7 +245,7 @@ pub(super) fn is_cusip(text: &str) -> bool {
 }
 
 /// Reads an ISIN.
-pub(super) fn isin(text: &str) -> Result<String, String> {
+pub(crate) fn isin(text: &str) -> Result<String, String> {
     let text = text.trim().to_ascii_uppercase();
     let bytes = text.as_bytes();
     let formed = bytes.len() == 12
@@ -249,7 +278,7 @@ pub(super) fn isin(text: &str) -> Result<String, String> {
 }
 
 /// Reads a market identifier code.
-pub(super) fn mic(text: &str) -> Result<String, String> {
+pub(crate) fn mic(text: &str) -> Result<String, String> {
     let text = text.trim().to_ascii_uppercase();
     if text.len() == 4 && text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Ok(text);

@@ -3,5 +3,6 @@
 
 pub(crate) mod alpaca_http;
 pub(crate) mod board;
+pub(crate) mod instruments;
 pub(crate) mod pace;
 pub(crate) mod prices;

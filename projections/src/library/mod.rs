@@ -11,7 +11,8 @@ pub use access::{Access, Grant};
 pub use directory::{Account, Directory, PortfolioEntry};
 pub use imports::{Import, ImportState, Imports};
 pub use instruments::{
-    Identifier, Instrument, InstrumentChange, InstrumentChangeKind, Instruments, Listing, Osi, Resolution, normalise_symbol, parse_osi,
+    Identifier, Instrument, InstrumentChange, InstrumentChangeKind, Instruments, Listing, Osi, Resolution,
+    normalise_symbol, parse_osi,
 };
 pub use prices::{
     AnnouncedSplit, Bar, Jump, NeedsDisk, Observation, ObservationKind, PriceSource, Prices, Rate, RatePath,
