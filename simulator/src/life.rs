@@ -21,6 +21,7 @@ pub struct Life {
     interval_nanos: i64,
     dice: Dice,
     orders: u64,
+    charged: bool,
     /// Of which account, and how many of its rows, fees were taken.
     seen: (Option<AccountNo>, usize),
     /// Until which day splits and dividends were looked at.
@@ -46,6 +47,7 @@ impl Life {
             interval_nanos: 3_600_000_000_000 / i64::from(orders_per_hour.max(1)),
             dice: Dice::new(hash(&[seed, hash_text(key_id)]), "life"),
             orders: 0,
+            charged: true,
             seen: (None, 0),
             nights: None,
             promised: Vec::new(),
@@ -56,6 +58,13 @@ impl Life {
     #[must_use]
     pub fn trading(mut self, symbols: &[&str]) -> Self {
         self.symbols = symbols.iter().map(|symbol| (*symbol).to_owned()).collect();
+        self
+    }
+
+    /// The same where nobody takes fees, as at Robinhood.
+    #[must_use]
+    pub const fn without_fees(mut self) -> Self {
+        self.charged = false;
         self
     }
 
@@ -129,7 +138,8 @@ impl Life {
         now: Timestamp,
     ) -> Vec<NonTrade> {
         let today = now.day_in(Zone::NEW_YORK);
-        let mut rows = self.fees(number, account, today.plus_days(-1));
+        let mut rows =
+            if self.charged { self.fees(number, account, today.plus_days(-1)) } else { Vec::new() };
         let since = self.nights.map_or(today, |day| day.plus_days(1));
         self.nights = Some(today);
         for (symbol, holding) in account.holdings() {

@@ -10,6 +10,8 @@ use std::time::Duration;
 pub struct Request {
     /// `GET`, `POST`, `DELETE`, `PATCH`.
     pub method: String,
+    /// Path and query as they came, for signatures that cover them. May be left empty where nothing is signed.
+    pub target: String,
     /// Without the query, percent-decoded.
     pub path: String,
     /// Names and values in their order, percent-decoded.
@@ -39,7 +41,13 @@ impl Request {
                 (decode(name, true), decode(value, true))
             })
             .collect();
-        Self { method: method.to_owned(), path: decode(path, false), query, ..Self::default() }
+        Self {
+            method: method.to_owned(),
+            target: target.to_owned(),
+            path: decode(path, false),
+            query,
+            ..Self::default()
+        }
     }
 
     /// The same with Alpaca's two headers.
@@ -48,6 +56,29 @@ impl Request {
         self.headers.push(("APCA-API-KEY-ID".to_owned(), key_id.to_owned()));
         self.headers.push(("APCA-API-SECRET-KEY".to_owned(), secret.to_owned()));
         self
+    }
+
+    /// The same signed as Robinhood's crypto API wants it: the key, the second, target, method and body under Ed25519. The
+    /// body must be there already.
+    #[must_use]
+    pub fn signed(mut self, api_key: &str, key: &ed25519_dalek::SigningKey, at: Timestamp) -> Self {
+        let second = at.nanos().div_euclid(1_000_000_000).to_string();
+        let signature = ed25519_dalek::Signer::sign(key, &self.signed_message(api_key, &second));
+        let signature =
+            base64::Engine::encode(&base64::engine::general_purpose::STANDARD, signature.to_bytes());
+        self.headers.extend([
+            ("x-api-key".to_owned(), api_key.to_owned()),
+            ("x-timestamp".to_owned(), second),
+            ("x-signature".to_owned(), signature),
+        ]);
+        self
+    }
+
+    /// What a signature is over.
+    pub(crate) fn signed_message(&self, api_key: &str, second: &str) -> Vec<u8> {
+        let target = if self.target.is_empty() { &self.path } else { &self.target };
+        [api_key.as_bytes(), second.as_bytes(), target.as_bytes(), self.method.as_bytes(), &self.body]
+            .concat()
     }
 
     /// The same with a JSON body.

@@ -40,11 +40,13 @@ pub struct Limits {
     pub per_minute: Option<u32>,
     /// Alpha Vantage's requests a day and key.
     pub alpha_vantage_per_day: Option<u32>,
+    /// Robinhood's requests a minute and key.
+    pub robinhood_per_minute: Option<u32>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { per_minute: Some(200), alpha_vantage_per_day: Some(25) }
+        Self { per_minute: Some(200), alpha_vantage_per_day: Some(25), robinhood_per_minute: Some(100) }
     }
 }
 
@@ -137,6 +139,7 @@ pub struct World {
     pub(crate) counters: routes::Counters,
     pub(crate) listeners: BTreeMap<String, u64>,
     pub(crate) sockets: u64,
+    pub(crate) signers: BTreeMap<String, ed25519_dalek::VerifyingKey>,
 }
 
 impl World {
@@ -160,6 +163,7 @@ impl World {
             counters: routes::Counters::default(),
             listeners: BTreeMap::new(),
             sockets: 0,
+            signers: BTreeMap::new(),
         }
     }
 
@@ -184,6 +188,20 @@ impl World {
     pub fn open(&mut self, keys: &Keys, paper: bool, deposit: Decimal) -> AccountNo {
         let now = self.broker_now();
         self.broker.open(keys, paper, deposit, now)
+    }
+
+    /// Opens an account at Robinhood for coins: whoever signs with the private part of the key may ask about it. The API
+    /// key names the account as other accounts' key ids do.
+    pub fn open_robinhood(
+        &mut self,
+        api_key: &str,
+        public_key: ed25519_dalek::VerifyingKey,
+        deposit: Decimal,
+    ) -> AccountNo {
+        self.signers.insert(api_key.to_owned(), public_key);
+        // Nobody can ask Alpaca's API about it: its secret is nobody's.
+        let secret = format!("{:016x}{:016x}", self.dice.next(), self.dice.next());
+        self.open(&Keys::new(api_key, &secret), false, deposit)
     }
 
     /// What the broker holds to be true of the account that is now behind a key.

@@ -7,6 +7,8 @@ mod data;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod robinhood;
+#[cfg(test)]
 mod server;
 #[cfg(test)]
 mod sockets;

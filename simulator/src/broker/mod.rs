@@ -201,7 +201,7 @@ impl Broker {
 
     /// Whether a key still opens anything.
     pub(crate) fn is_live(&self, key_id: &str) -> bool {
-        self.keys.get(key_id).is_some_and(|key| !key.revoked)
+        self.keys.get(key_id).is_some_and(|key| !key.revoked && !self.account(key.account).closed)
     }
 
     /// An account.

@@ -8,6 +8,7 @@ mod corporate_actions;
 pub(crate) mod data;
 mod orders;
 mod positions;
+mod robinhood;
 mod yahoo;
 
 use crate::broker::{AccountNo, Admission};
@@ -34,6 +35,7 @@ enum Service {
     Data,
     AlphaVantage,
     Yahoo,
+    Robinhood,
 }
 
 impl Service {
@@ -47,6 +49,8 @@ impl Service {
             Some(Self::AlphaVantage)
         } else if is_below("/v8/finance/chart") {
             Some(Self::Yahoo)
+        } else if is_below("/api/v1/crypto") {
+            Some(Self::Robinhood)
         } else {
             None
         }
@@ -86,6 +90,7 @@ pub(crate) fn answer(world: &mut World, request: &Request) -> Answer {
 /// A 429 that dice and not the counters decided: it is over in a second or two.
 fn too_many(world: &World, service: Option<Service>) -> Response {
     let mut response = match service {
+        Some(Service::Robinhood) => robinhood::error(429, "client_error", "Request was throttled."),
         Some(Service::Yahoo) => Response::text(429, "Too Many Requests\r\n".to_owned()),
         Some(Service::AlphaVantage) => {
             return Response::json(
@@ -128,13 +133,14 @@ fn respond(world: &mut World, request: &Request, service: Option<Service>) -> Re
     if !service.is_alpaca() {
         return match service {
             Service::AlphaVantage => alpha_vantage::answer(world, request),
+            Service::Robinhood => robinhood::answer(world, request),
             _ => yahoo::answer(world, request),
         };
     }
     let key = request.header("APCA-API-KEY-ID").unwrap_or_default().to_owned();
     let secret = request.header("APCA-API-SECRET-KEY").unwrap_or_default();
     let admission = world.broker.admit(&key, secret);
-    let counted = count(world, service, &key);
+    let counted = count(world, service, &key, world.limits.per_minute);
     let mut response = match (counted, admission) {
         (Counted::Over(..), _) => Response::error(429, 42_910_000, "rate limit exceeded"),
         // Crypto data is open to everybody.
@@ -163,8 +169,8 @@ enum Counted {
     Over(u32, u32, i64),
 }
 
-fn count(world: &mut World, service: Service, key: &str) -> Counted {
-    let Some(limit) = world.limits.per_minute else { return Counted::Unlimited };
+fn count(world: &mut World, service: Service, key: &str, limit: Option<u32>) -> Counted {
+    let Some(limit) = limit else { return Counted::Unlimited };
     let minute = world.broker_now().nanos().div_euclid(60 * SECOND);
     let reset = (minute + 1) * 60;
     let (counted, made) = world.counters.minutes.entry((service, key.to_owned())).or_insert((minute, 0));
