@@ -1,5 +1,7 @@
 //! Feeds that are made up, on a clock that is made up, at a ledger that is real.
 
+mod alpaca;
+
 use super::feed::{Aside, BarAsk, Feed, FeedBar, FeedError, LatestOf, Market, Moment, Page, Series};
 use super::rota::Rota;
 use super::schedule::{Failure, Keeper, Round};
