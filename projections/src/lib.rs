@@ -18,10 +18,10 @@ pub mod view;
 pub use book::{Book, BookError, EntryRow, FOLD_NAME, FOLD_VERSION};
 pub use check::{CheckReport, Difference, Way, check};
 pub use library::{
-    Access, Account, AnnouncedSplit, Bar, Directory, Grant, Identifier, Import, ImportState, Imports,
-    Instrument, InstrumentChange, InstrumentChangeKind, Instruments, Library, Listing, NeedsDisk,
-    Observation, ObservationKind, PortfolioEntry, PriceSource, Prices, Quarantine, QuarantinedItem,
-    Resolution, normalise_symbol,
+    Access, Account, AnnouncedDividend, AnnouncedSplit, Bar, Directory, Grant, Identifier, Import,
+    ImportState, Imports, Instrument, InstrumentChange, InstrumentChangeKind, Instruments, Library, Listing,
+    NeedsDisk, Observation, ObservationKind, PortfolioEntry, PriceSource, Prices, Quarantine,
+    QuarantinedItem, Resolution, normalise_symbol,
 };
 pub use series::{Series, SeriesDay, equity_series};
 pub use state::{Holding, Lot, State, Totals, Trip, Unaccounted};

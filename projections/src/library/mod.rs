@@ -15,8 +15,8 @@ pub use instruments::{
     normalise_symbol, parse_osi,
 };
 pub use prices::{
-    AnnouncedSplit, Bar, Jump, NeedsDisk, Observation, ObservationKind, PriceSource, Prices, Rate, RatePath,
-    TICKS_RECENT_MAX, check_adjustment,
+    AnnouncedDividend, AnnouncedSplit, Bar, Jump, NeedsDisk, Observation, ObservationKind, PriceSource,
+    Prices, Rate, RatePath, TICKS_RECENT_MAX, check_adjustment,
 };
 pub use quarantine::{Quarantine, QuarantinedItem};
 

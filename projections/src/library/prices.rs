@@ -8,7 +8,7 @@
 use crate::view::Meta;
 use daybook_schemas::decimal::{self, ArithmeticError};
 use daybook_schemas::events::{CorporateActionAnnounced, CorporateActionKind, TickKind};
-use daybook_schemas::{Currency, Day, Event, ImportId, InstrumentId, Ratio, Timestamp, stream};
+use daybook_schemas::{Currency, Day, Event, ImportId, InstrumentId, Money, Ratio, Timestamp, stream};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +20,10 @@ pub const TICKS_RECENT_MAX: usize = 10_000;
 const RATE_SCALE: u32 = 16;
 /// How far apart two statements of one daily bar may say that it closed.
 const NEAR_NANOS: i64 = 4 * 86_400_000_000_000;
+/// Feeds may date one split so many days apart.
+const SAME_SPLIT_DAYS: u32 = 7;
+/// Feeds may date one dividend so many days apart; some are paid every week.
+const SAME_DIVIDEND_DAYS: u32 = 4;
 const QUARTER_NANOS: i64 = 15 * 60 * 1_000_000_000;
 
 /// Where an observation comes from.
@@ -88,6 +92,19 @@ pub struct AnnouncedSplit {
     pub effective: Day,
     /// New units for old ones.
     pub ratio: Ratio,
+    /// The sequence of the announcement.
+    pub sequence: u64,
+}
+
+/// A dividend in cash that was announced.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AnnouncedDividend {
+    /// The first day on which a buyer does not receive it.
+    pub effective: Day,
+    /// When it is paid, where that was said.
+    pub pays: Option<Day>,
+    /// Cash for one unit.
+    pub cash: Money,
     /// The sequence of the announcement.
     pub sequence: u64,
 }
@@ -213,12 +230,13 @@ struct Span {
     until: Option<u64>,
 }
 
-/// Prices, rates of exchange and announced splits.
+/// Prices, rates of exchange, and announced splits and dividends.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prices {
     tracks: BTreeMap<InstrumentId, Track>,
     pairs: BTreeMap<(Currency, Currency), Track>,
-    splits: BTreeMap<InstrumentId, Vec<Announced>>,
+    splits: BTreeMap<InstrumentId, Vec<Announced<AnnouncedSplit>>>,
+    dividends: BTreeMap<InstrumentId, Vec<Announced<AnnouncedDividend>>>,
     feeds: Vec<Box<str>>,
     currencies: Vec<Currency>,
     import_ids: BTreeMap<ImportId, u32>,
@@ -228,13 +246,21 @@ pub struct Prices {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Announced {
-    split: AnnouncedSplit,
+struct Announced<T> {
+    what: T,
+    sequence: u64,
+    effective: Day,
     feed: Box<str>,
     /// What a restatement has in common with what it restates.
     identity: Box<str>,
     revision: u32,
     import: u32,
+}
+
+impl<T> Announced<T> {
+    fn days_apart(&self, other: &Self) -> u32 {
+        self.effective.number().abs_diff(other.effective.number())
+    }
 }
 
 /// The feed of a stream `market-<feed>-<rest>`; the stream's whole name where it has another form.
@@ -360,23 +386,61 @@ impl Prices {
     }
 
     fn announced(&mut self, meta: &Meta, stream_name: &str, action: &CorporateActionAnnounced) {
-        if action.kind != CorporateActionKind::Split {
-            return;
-        }
-        let Some(ratio) = action.ratio else { return };
         let import = self.import_number(meta.import);
-        let identity = action
-            .external_id
-            .as_ref()
-            .map_or_else(|| action.effective.to_string().into(), |id| id.as_str().into());
-        self.splits.entry(action.instrument).or_default().push(Announced {
-            split: AnnouncedSplit { effective: action.effective, ratio, sequence: meta.sequence },
-            feed: stream_name.into(),
-            identity,
-            revision: action.revision,
-            import,
-        });
-        self.last_sequence = meta.sequence;
+        let (sequence, effective) = (meta.sequence, action.effective);
+        let identity =
+            action.external_id.as_ref().map_or_else(|| effective.to_string().into(), |id| id.as_str().into());
+        let feed: Box<str> = stream_name.into();
+        let revision = action.revision;
+        match (&action.kind, action.ratio, action.cash) {
+            (CorporateActionKind::Split, Some(ratio), _) => {
+                let what = AnnouncedSplit { effective, ratio, sequence };
+                let announced = Announced { what, sequence, effective, feed, identity, revision, import };
+                self.splits.entry(action.instrument).or_default().push(announced);
+            }
+            (CorporateActionKind::CashDividend, _, Some(cash)) => {
+                let what = AnnouncedDividend { effective, pays: action.pays, cash, sequence };
+                let announced = Announced { what, sequence, effective, feed, identity, revision, import };
+                self.dividends.entry(action.instrument).or_default().push(announced);
+            }
+            _ => return,
+        }
+        self.last_sequence = sequence;
+    }
+
+    /// What was announced of one instrument and counts, by day. Several feeds announce one action, some of them days
+    /// apart: the first that did so speaks for all.
+    fn spoken_for<T: Clone>(
+        &self,
+        all: Option<&Vec<Announced<T>>>,
+        known: u64,
+        is_same: impl Fn(&Announced<T>, &Announced<T>) -> bool,
+    ) -> Vec<T> {
+        let counting: Vec<&Announced<T>> =
+            all.into_iter().flatten().filter(|one| self.counts(one.import, one.sequence, known)).collect();
+        let mut spoken: Vec<&Announced<T>> = Vec::new();
+        for one in &counting {
+            let superseded = counting.iter().any(|other| {
+                other.feed == one.feed
+                    && other.identity == one.identity
+                    && (other.revision, other.sequence) > (one.revision, one.sequence)
+            });
+            if !superseded && !spoken.iter().any(|said| is_same(said, one)) {
+                spoken.push(one);
+            }
+        }
+        spoken.sort_by_key(|one| one.effective);
+        spoken.into_iter().map(|one| one.what.clone()).collect()
+    }
+
+    /// The dividends in cash of an instrument that were announced, of what is recorded up to `known`, by effective day.
+    #[must_use]
+    pub fn announced_dividends(&self, instrument: InstrumentId, known: u64) -> Vec<AnnouncedDividend> {
+        self.spoken_for(self.dividends.get(&instrument), known, |a, b| {
+            a.feed != b.feed
+                && a.days_apart(b) <= SAME_DIVIDEND_DAYS
+                && is_same_cash(a.what.cash, b.what.cash)
+        })
     }
 
     fn counts(&self, import: u32, sequence: u64, known: u64) -> bool {
@@ -631,23 +695,24 @@ impl PriceSource for Prices {
     }
 
     fn announced_splits(&self, instrument: InstrumentId, known: u64) -> Vec<AnnouncedSplit> {
-        let Some(all) = self.splits.get(&instrument) else { return Vec::new() };
-        let counting: Vec<&Announced> =
-            all.iter().filter(|one| self.counts(one.import, one.split.sequence, known)).collect();
-        let mut splits: BTreeMap<Day, AnnouncedSplit> = BTreeMap::new();
-        for one in &counting {
-            let superseded = counting.iter().any(|other| {
-                other.feed == one.feed
-                    && other.identity == one.identity
-                    && (other.revision, other.split.sequence) > (one.revision, one.split.sequence)
-            });
-            // Several feeds announce one split: the first that did so speaks for all.
-            if !superseded {
-                splits.entry(one.split.effective).or_insert_with(|| one.split.clone());
-            }
-        }
-        splits.into_values().collect()
+        self.spoken_for(self.splits.get(&instrument), known, |a, b| {
+            let days = a.days_apart(b);
+            days == 0
+                || a.feed != b.feed && days <= SAME_SPLIT_DAYS && is_same_ratio(a.what.ratio, b.what.ratio)
+        })
     }
+}
+
+/// Whether two amounts are one, of which one may be told with fewer digits.
+fn is_same_cash(a: Money, b: Money) -> bool {
+    let places = a.amount().scale().min(b.amount().scale());
+    a.currency() == b.currency() && decimal::round(a.amount(), places) == decimal::round(b.amount(), places)
+}
+
+/// Whether two ratios are one, however they are written: 2:1 is 4:2.
+fn is_same_ratio(a: Ratio, b: Ratio) -> bool {
+    let cross = |x: Ratio, y: Ratio| decimal::multiply(x.numerator(), y.denominator());
+    matches!((cross(a, b), cross(b, a)), (Ok(x), Ok(y)) if x == y)
 }
 
 /// What was found for a question: among what is resident, or in the log.

@@ -311,6 +311,69 @@ fn closes_around_a_split_show_whether_they_were_adjusted() {
     assert_eq!(check_adjustment(d("0"), d("10"), ratio), Ok(Jump::Unclear));
 }
 
+fn announced(kind: CorporateActionKind, effective: &str) -> CorporateActionAnnounced {
+    CorporateActionAnnounced {
+        instrument: instrument(1),
+        kind,
+        effective: day(effective),
+        ratio: None,
+        cash: None,
+        other: None,
+        basis_share: None,
+        declared: None,
+        record_date: None,
+        pays: None,
+        external_id: None,
+        revision: 0,
+    }
+}
+
+#[test]
+fn a_split_that_several_feeds_announce_is_one_split() {
+    let mut world = World::new();
+    let split = |effective: &str, ratio: &str| CorporateActionAnnounced {
+        ratio: Some(Ratio::parse(ratio).unwrap()),
+        ..announced(CorporateActionKind::Split, effective)
+    };
+    let said = |world: &World| {
+        let splits = world.library.prices.announced_splits(instrument(1), u64::MAX);
+        splits.iter().map(|split| format!("{} {}", split.effective, split.ratio)).collect::<Vec<_>>()
+    };
+    world.record_from(split("2024-06-10", "10"), None, "first");
+    world.record_from(split("2024-06-10", "10"), None, "second");
+    // One dates it by the day of payment, and writes the ratio otherwise.
+    world.record_from(split("2024-06-07", "20:2"), None, "third");
+    assert_eq!(said(&world), ["2024-06-10 10:1"]);
+    // Another ratio, or weeks later, is another split.
+    world.record_from(split("2024-06-14", "3"), None, "second");
+    world.record_from(split("2024-09-10", "10"), None, "third");
+    assert_eq!(said(&world), ["2024-06-10 10:1", "2024-06-14 3:1", "2024-09-10 10:1"]);
+    // A feed that corrects its own word takes it back.
+    let corrected = CorporateActionAnnounced { external_id: None, revision: 1, ..split("2024-06-14", "2") };
+    world.record_from(corrected, None, "second");
+    assert_eq!(said(&world), ["2024-06-10 10:1", "2024-06-14 2:1", "2024-09-10 10:1"]);
+}
+
+#[test]
+fn a_dividend_that_several_feeds_announce_is_one_and_two_of_one_feed_on_a_day_are_two() {
+    let mut world = World::new();
+    let dividend = |effective: &str, cash: &str, id: Option<&str>| CorporateActionAnnounced {
+        cash: Some(usd(cash)),
+        external_id: id.map(daybook_schemas::ExternalId::new),
+        ..announced(CorporateActionKind::CashDividend, effective)
+    };
+    let said = |world: &World| {
+        let dividends = world.library.prices.announced_dividends(instrument(1), u64::MAX);
+        dividends.iter().map(|one| format!("{} {}", one.effective, one.cash)).collect::<Vec<_>>()
+    };
+    world.record_from(dividend("2024-05-10", "0.086928", Some("a")), None, "first");
+    world.record_from(dividend("2024-05-10", "0.5", Some("b")), None, "first");
+    world.record_from(dividend("2024-05-09", "0.0869", None), None, "second");
+    assert_eq!(said(&world), ["2024-05-10 0.086928 USD", "2024-05-10 0.5 USD"]);
+    world.record_from(dividend("2024-05-17", "0.0869", None), None, "second");
+    assert_eq!(said(&world).len(), 3, "what is paid every week is announced every week");
+}
+
 #[test]
 fn a_token_opens_until_it_is_revoked_or_expires() {
     let mut world = World::new();

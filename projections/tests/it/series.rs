@@ -161,6 +161,18 @@ fn a_daily_calendar_has_weekends() {
 }
 
 #[test]
+fn the_calendar_of_new_york_leaves_its_holidays_out_and_their_flows_count_on_the_next_day() {
+    let mut world = World::with(opened(Calendar::NewYork, LotMethod::Fifo));
+    world.record(cash("2024-03-27", usd("1000")));
+    world.record(cash("2024-03-29", usd("500")));
+    let series = series(&world, None, "2024-04-02");
+    let dates: Vec<String> = series.days.iter().map(|day| day.date.to_string()).collect();
+    assert_eq!(dates, ["2024-03-27", "2024-03-28", "2024-04-01", "2024-04-02"], "Good Friday is left out");
+    assert_eq!((series.days[2].net_flow, series.days[2].daily_return), (Some(d("500")), Some(d("0"))));
+    assert_eq!(series.calendar_note, None);
+}
+
+#[test]
 fn where_nothing_is_invested_the_return_is_absent_and_the_index_stands_still() {
     let mut world = World::of([Event::from(cash("2024-03-04", usd("1000")))]);
     world.record(fee("2024-03-05", usd("-500")));
