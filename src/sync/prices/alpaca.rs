@@ -1,5 +1,6 @@
 //! Alpaca's market data: bars as traded, page by page, the latest ones, and corporate actions.
 
+use super::due;
 use super::feed::{
     Action, Aside, BarAsk, Feed, FeedBar, FeedError, Latest, LatestOf, Market, Moment, Page, Series,
 };
@@ -9,7 +10,7 @@ use crate::importers::symbols::Symbol;
 use crate::sync::alpaca_http::{Answer, Http};
 use async_trait::async_trait;
 use daybook_schemas::events::{CorporateActionKind, QuarantineReason};
-use daybook_schemas::{Currency, Day, Ratio, Timestamp, Zone, decimal};
+use daybook_schemas::{Currency, Day, Ratio, Timestamp, Zone, calendar, decimal};
 use http::Method;
 use rust_decimal::Decimal;
 use serde::Deserialize;
@@ -162,6 +163,27 @@ fn bar(raw: &str, size: BarSize, market: Market) -> Result<FeedBar, Aside> {
     }
 }
 
+/// The session of the day that was looked at last.
+#[derive(Default)]
+struct Session {
+    day: Option<(Day, Option<calendar::Hours>)>,
+}
+
+impl Session {
+    /// Whether a bar lies within a session. What is traded before and after it would stand in for the day's close.
+    fn has(&mut self, moment: Moment, size: BarSize, market: Market) -> bool {
+        let (Moment::From(opens), Market::Stocks) = (moment, market) else { return true };
+        let day = opens.day_in(Zone::NEW_YORK);
+        let hours = match self.day {
+            Some((known, hours)) if known == day => hours,
+            _ => calendar::hours(day),
+        };
+        self.day = Some((day, hours));
+        let closes = due::closes(moment, size, market);
+        hours.is_some_and(|hours| opens < hours.closes && hours.opens < closes)
+    }
+}
+
 /// Alpaca prices shares in dollars; of a pair the symbol says the currency.
 fn currency(symbol: &str) -> Option<Currency> {
     match symbol.split_once('/') {
@@ -185,9 +207,14 @@ fn read_bars(body: &[u8], size: BarSize, market: Market) -> Result<Page, FeedErr
             bars: Vec::with_capacity(rows.len()),
             ..Series::default()
         };
+        let mut session = Session::default();
         for raw in rows {
             match bar(raw.get(), size, market) {
-                Ok(bar) => series.bars.push(bar),
+                Ok(bar) => {
+                    if session.has(bar.moment, size, market) {
+                        series.bars.push(bar);
+                    }
+                }
                 Err(aside) => series.asides.push(aside),
             }
         }
@@ -328,8 +355,7 @@ fn read_actions(body: &[u8]) -> Result<Page, FeedError> {
 /// The days of New York whose daily bars close after one instant and not after another.
 fn days(ask: &BarAsk) -> (Day, Day) {
     let first = ask.after.day_in(Zone::NEW_YORK);
-    let closed = first.at_in(16, 0, Zone::NEW_YORK) <= ask.after
-        || daybook_schemas::calendar::close_of(first) <= ask.after;
+    let closed = first.at_in(16, 0, Zone::NEW_YORK) <= ask.after || calendar::close_of(first) <= ask.after;
     (if closed { first.plus_days(1) } else { first }, ask.until.day_in(Zone::NEW_YORK))
 }
 
@@ -404,6 +430,7 @@ impl Feed for Alpaca {
         let mut latest = Vec::new();
         for (symbol, raw) in answer.bars.unwrap_or_default() {
             match bar(raw.get(), BarSize::Minute, market) {
+                Ok(bar) if !Session::default().has(bar.moment, BarSize::Minute, market) => {}
                 Ok(bar) => latest.push(LatestOf {
                     currency: currency(&symbol),
                     symbol: symbol.into_owned(),
@@ -481,6 +508,37 @@ mod tests {
         let error =
             read_bars(br#"{"message":"try later"}"#, BarSize::Day, Market::Stocks).unwrap_err().to_string();
         assert!(error.ends_with("without `bars`: try later"), "{error}");
+    }
+
+    #[test]
+    fn what_is_traded_outside_the_session_is_left_out() {
+        let bar = |t: &str| format!(r#"{{"t":"{t}","o":1,"h":1,"l":1,"c":1,"v":1}}"#);
+        let body = |times: &[&str]| {
+            let bars: Vec<String> = times.iter().map(|time| bar(time)).collect();
+            format!(r#"{{"bars":{{"X":[{}]}},"next_page_token":null}}"#, bars.join(","))
+        };
+        let kept = |times: &[&str], size, market| {
+            let page = read_bars(body(times).as_bytes(), size, market).unwrap();
+            page.series[0].bars.iter().map(|bar| format!("{:?}", bar.moment)).collect::<Vec<_>>()
+        };
+        // The day after Thanksgiving closes at one.
+        let day = [
+            "2024-11-29T14:29:00Z",
+            "2024-11-29T14:30:00Z",
+            "2024-11-29T17:59:00Z",
+            "2024-11-29T18:00:00Z",
+            "2024-11-28T16:00:00Z",
+        ];
+        let within = ["From(2024-11-29T14:30:00Z)", "From(2024-11-29T17:59:00Z)"];
+        assert_eq!(kept(&day, BarSize::Minute, Market::Stocks), within);
+        assert_eq!(kept(&day, BarSize::Minute, Market::Crypto).len(), 5);
+        let hours =
+            ["2024-01-05T13:00:00Z", "2024-01-05T14:00:00Z", "2024-01-05T20:00:00Z", "2024-01-05T21:00:00Z"];
+        assert_eq!(
+            kept(&hours, BarSize::Hour, Market::Stocks).len(),
+            2,
+            "the hour in which it opens, and the last"
+        );
     }
 
     #[test]
