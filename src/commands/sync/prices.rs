@@ -54,14 +54,14 @@ impl Prices {
 async fn once(prices: &config::Prices, journal: &Arc<Journal>) -> Result<Outcome, CommandError> {
     let clock: Arc<dyn WallClock> = Arc::new(MachineClock);
     let all = feeds::run_once(prices, journal, &clock).await;
-    let rows: Vec<Vec<String>> = all.iter().flat_map(rows).collect();
+    let rows: Vec<Vec<String>> = all.feeds.iter().flat_map(rows).collect();
     if rows.is_empty() {
         terminal::line("nothing new")?;
     } else {
         let columns = ["FEED", "SYMBOL", ">PRICES", ">RESTATED", ">ACTIONS", ">KEPT ASIDE"];
         terminal::line(terminal::lines(&terminal::table(&columns, rows)))?;
     }
-    for once in &all {
+    for once in &all.feeds {
         for (name, why) in &once.unknown {
             terminal::remark(format_args!("{}: {name} is not priced: {why}", once.feed));
         }
@@ -69,7 +69,13 @@ async fn once(prices: &config::Prices, journal: &Arc<Journal>) -> Result<Outcome
             terminal::complain(&format_args!("{}: {text}", once.feed));
         }
     }
-    let failed = all.iter().any(|once| once.failure.is_some());
+    for difference in &all.checked.open {
+        terminal::line(format_args!("differs: {difference}"))?;
+    }
+    if let Some(text) = &all.unchecked {
+        terminal::complain(&format_args!("corporate actions cannot be compared: {text}"));
+    }
+    let failed = all.unchecked.is_some() || all.feeds.iter().any(|once| once.failure.is_some());
     Ok(if failed { Outcome::No } else { Outcome::Done })
 }
 

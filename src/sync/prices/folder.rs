@@ -2,7 +2,7 @@
 
 use super::recording::Tally;
 use crate::importers::{Format, PriceOptions};
-use crate::journal::{Author, ImportRequest, Journal, JournalError};
+use crate::journal::{ImportRequest, Journal, JournalError};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -124,8 +124,7 @@ fn import(journal: &Journal, path: &Path, name: &str, bytes: u64) -> Result<Tall
         prices: PriceOptions { symbol, ..PriceOptions::default() },
         dry_run: false,
     };
-    let author =
-        Author { actor: "sync".into(), source: "prices".into(), correlation: None, reaches_all: true };
+    let author = super::recording::author();
     match journal.import(&author, &request, None, &|_, _| {}) {
         Ok(report) => {
             for warning in &report.warnings {

@@ -1,6 +1,7 @@
 //! Prices on schedule: each feed is asked for what is missing, when it is due and no faster than it allows, and what it
 //! says is recorded once.
 
+mod actions;
 mod alpaca;
 mod alpha_vantage;
 mod due;
@@ -11,12 +12,14 @@ mod recording;
 mod rota;
 mod schedule;
 mod symbols;
+mod ticks;
 mod web;
 mod yahoo;
 
 #[cfg(test)]
 mod tests;
 
+pub(crate) use actions::Checked;
 pub(crate) use recording::Tally;
 
 use crate::config::{self, FeedKind, PriceFeed, Secret};
@@ -38,7 +41,23 @@ use url::Url;
 /// How often a folder is looked into, at least.
 const FOLDER_LOOK_MAX: Duration = Duration::from_secs(30);
 
+/// How often what was announced is held against what was posted, at least.
+const ACTIONS_EVERY: Duration = Duration::from_secs(6 * 3600);
+/// The name under which that is shown.
+const ACTIONS: &str = "corporate-actions";
+
 /// What the feeds brought when they were asked once.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Once {
+    /// Each feed, the most trusted first.
+    pub(crate) feeds: Vec<OnceOf>,
+    /// How the corporate actions that they announced compare with those that brokers posted.
+    pub(crate) checked: Checked,
+    /// Why that could not be told.
+    pub(crate) unchecked: Option<String>,
+}
+
+/// What one feed brought when it was asked once.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OnceOf {
     /// The feed.
@@ -84,7 +103,7 @@ fn make(config: &PriceFeed, clock: &Arc<dyn WallClock>) -> Result<Made, String> 
     })
 }
 
-/// Starts a task for each feed. They end when they are told to stop, at the end of what they are recording.
+/// Starts a task for each feed, and for the live ticks. They end when they are told to stop, at the end of what they are recording.
 pub(crate) fn start(
     prices: &config::Prices,
     journal: &Arc<Journal>,
@@ -131,6 +150,22 @@ pub(crate) fn start(
             }
         }
     }
+    if let Some(ticks) = &prices.ticks {
+        let listener = ticks::Listener {
+            ticks: ticks.clone(),
+            followed: prices.symbols.clone(),
+            journal: journal.clone(),
+            clock: clock.clone(),
+            source: board.add(ticks::FEED, "ticks", None),
+            stop: stop.clone(),
+        };
+        tasks.push(tokio::spawn(listener.run()));
+    }
+    if announces(prices) {
+        let source = board.add(ACTIONS, "prices", None);
+        let (journal, clock) = (journal.clone(), clock.clone());
+        tasks.push(tokio::spawn(watch_actions(prices.clone(), journal, clock, rota, source, stop.clone())));
+    }
     tasks
 }
 
@@ -139,7 +174,7 @@ pub(crate) async fn run_once(
     prices: &config::Prices,
     journal: &Arc<Journal>,
     clock: &Arc<dyn WallClock>,
-) -> Vec<OnceOf> {
+) -> Once {
     let rota = Arc::new(Rota::new(&prices.symbols, &prices.feeds));
     let board = Board::default();
     // Nobody tells it to stop; the sender lives as long as the feeds are asked.
@@ -186,7 +221,91 @@ pub(crate) async fn run_once(
         }
         all.push(once);
     }
-    all
+    let mut once = Once { feeds: all, ..Once::default() };
+    if announces(prices) {
+        match compare(prices, journal, clock).await {
+            Ok(checked) => once.checked = checked,
+            Err(text) => once.unchecked = Some(text),
+        }
+    }
+    once
+}
+
+/// Whether a feed among these announces all corporate actions of what it prices.
+fn announces_all(feed: &PriceFeed) -> bool {
+    matches!(feed.kind, FeedKind::Alpaca | FeedKind::Yahoo)
+}
+
+/// Whether any feed is asked that may announce corporate actions.
+fn announces(prices: &config::Prices) -> bool {
+    prices.feeds.iter().any(|feed| feed.kind != FeedKind::Folder)
+}
+
+/// Holds what was announced against what was posted.
+async fn compare(
+    prices: &config::Prices,
+    journal: &Arc<Journal>,
+    clock: &Arc<dyn WallClock>,
+) -> Result<Checked, String> {
+    let feeds: Vec<String> =
+        prices.feeds.iter().filter(|feed| announces_all(feed)).map(|feed| feed.name.clone()).collect();
+    let (journal, now) = (journal.clone(), clock.now());
+    let compared = tokio::task::spawn_blocking(move || {
+        actions::check(
+            &journal,
+            &recording::author(),
+            &feeds,
+            now,
+            now.day_in(daybook_schemas::Zone::NEW_YORK),
+        )
+    });
+    match compared.await {
+        Ok(checked) => checked.map_err(|error| error.to_string()),
+        Err(error) => Err(format!("internal error: {error}")),
+    }
+}
+
+/// Compares again and again: when something was announced, and now and then, since brokers post in their own time.
+async fn watch_actions(
+    prices: config::Prices,
+    journal: Arc<Journal>,
+    clock: Arc<dyn WallClock>,
+    rota: Arc<Rota>,
+    source: Arc<Source>,
+    mut stop: watch::Receiver<bool>,
+) {
+    while !*stop.borrow() {
+        let now = clock.now();
+        let compared = compare(&prices, &journal, &clock).await;
+        if let Err(text) = &compared {
+            tracing::warn!("corporate actions cannot be compared: {text}");
+        }
+        source.update(|status| {
+            status.last_attempt = Some(now);
+            status.next_attempt = Some(due::after(now, ACTIONS_EVERY));
+            match compared {
+                Ok(checked) => {
+                    status.state = State::Current;
+                    status.detail = None;
+                    status.last_success = Some(now);
+                    status.failures = 0;
+                    status.appended += checked.found + checked.resolved;
+                    status.breaks = checked.open;
+                }
+                Err(text) => {
+                    status.state = State::Retrying;
+                    status.detail = Some(text);
+                    status.failures += 1;
+                }
+            }
+        });
+        tokio::select! {
+            () = tokio::time::sleep(ACTIONS_EVERY) => {}
+            () = rota.announced.notified() => {}
+            () = source.rung() => {}
+            _ = stop.changed() => {}
+        }
+    }
 }
 
 /// Looks into a folder again and again.

@@ -83,6 +83,11 @@ pub(super) struct Scribe {
     pub(super) feed: Arc<str>,
 }
 
+/// Who records what feeds say.
+pub(super) fn author() -> Author {
+    Author { actor: "sync".into(), source: "prices".into(), correlation: None, reaches_all: true }
+}
+
 /// The cursor of a feed for one subject and size.
 pub(super) fn cursor_name(feed: &str, subject: Subject, size: BarSize) -> String {
     format!("prices:{feed}:{subject}:{}", due::code(size))
@@ -94,10 +99,6 @@ fn key_of_feeds() -> KeyId {
 }
 
 impl Scribe {
-    pub(super) fn author(&self) -> Author {
-        Author { actor: "sync".into(), source: "prices".into(), correlation: None, reaches_all: true }
-    }
-
     /// Records a page of bars or of corporate actions.
     pub(super) fn page(&self, work: Work) -> Result<Done, JournalError> {
         let mut batch = FeedBatch::default();
@@ -193,7 +194,7 @@ impl Scribe {
             .iter()
             .map(|(source, to)| CursorMove { source: source.as_str().into(), to: to.as_bytes().into() })
             .collect();
-        let report = self.journal.record_batch(&self.author(), &batch)?;
+        let report = self.journal.record_batch(&author(), &batch)?;
         for ((row, name), revision) in batch.rows.iter().zip(names).zip(&report.revisions) {
             let tally = done.tallies.entry(name.clone()).or_default();
             let Some(revision) = revision else { continue };

@@ -4,6 +4,7 @@
 use crate::config::PriceFeed;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
+use tokio::sync::Notify;
 
 /// The feeds, the most trusted first.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub(super) struct Rota {
     /// What each feed prices at all.
     sizes: Vec<BTreeSet<crate::config::BarSize>>,
     now: Mutex<Now>,
+    /// Rung when a feed announced a corporate action.
+    pub(super) announced: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -29,6 +32,7 @@ impl Rota {
             own: feeds.iter().map(|feed| feed.symbols.clone()).collect(),
             sizes: feeds.iter().map(|feed| feed.bars.iter().copied().collect()).collect(),
             now: Mutex::default(),
+            announced: Notify::new(),
         }
     }
 

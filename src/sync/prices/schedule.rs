@@ -225,6 +225,9 @@ impl Keeper {
             round.failure = Some(failure);
         }
         self.rota.report(self.place, round.failure.is_none());
+        if round.tallies.values().any(|tally| tally.actions > 0) {
+            self.rota.announced.notify_one();
+        }
         self.tell(&round);
         round
     }

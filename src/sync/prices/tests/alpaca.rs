@@ -120,8 +120,8 @@ async fn fetch(symbols: usize, per_page: usize) -> (Duration, Duration) {
     let began = std::time::Instant::now();
     let first = run_once(&prices, &journal, &clock).await;
     let took = began.elapsed();
-    assert_eq!(first[0].failure, None);
-    assert_eq!(bars(&first[0]), u64::try_from(symbols * MINUTES).unwrap());
+    assert_eq!(first.feeds[0].failure, None);
+    assert_eq!(bars(&first.feeds[0]), u64::try_from(symbols * MINUTES).unwrap());
     let asked = |what: &str| heard.lock().unwrap().iter().filter(|line| line.contains(what)).count();
     assert_eq!(asked("/v2/stocks/bars"), count, "each page was fetched once");
     assert!(heard.lock().unwrap()[1].contains("timeframe=1Min"), "{:?}", heard.lock().unwrap());
@@ -131,7 +131,7 @@ async fn fetch(symbols: usize, per_page: usize) -> (Duration, Duration) {
     let began = std::time::Instant::now();
     let second = run_once(&prices, &journal, &clock).await;
     let took_again = began.elapsed();
-    assert_eq!((bars(&second[0]), &second[0].failure), (0, &None));
+    assert_eq!((bars(&second.feeds[0]), &second.feeds[0].failure), (0, &None));
     assert_eq!(journal.ledger().head(), head, "nothing is appended twice");
     assert_eq!(heard.lock().unwrap().len(), requests, "nothing is fetched twice");
     (took, took_again)
