@@ -60,7 +60,7 @@ fn refusal(answer: &Answer) -> FeedError {
             "Alpaca does not know these keys ({said}): correct key_id and secret_key of the feed"
         )),
         403 => FeedError::Refused(format!(
-            "Alpaca does not serve this with these keys ({said}): make new ones, or subscribe to the data"
+            "Alpaca does not serve this with these keys ({said}): correct key_id and secret_key of the feed, or subscribe to the data"
         )),
         429 => FeedError::RateLimited { retry_after: None, said },
         400 | 422 => match said.split_once("symbol") {

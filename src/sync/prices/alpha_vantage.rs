@@ -102,12 +102,14 @@ impl Instead {
         }
         let said = without_key(&self.information.or(self.note)?);
         let lower = said.to_lowercase();
-        let limited = ["rate limit", "call frequency", "requests per", "calls per", "per second"];
-        if lower.contains("premium") && !limited.iter().any(|words| lower.contains(words)) {
+        let limited = ["limit", "frequency", "per second", "per minute", "per day"];
+        let limited = limited.iter().any(|words| lower.contains(words));
+        if lower.contains("premium") && !limited {
             return Some(Sentence::Premium(said));
         }
-        if limited.iter().any(|words| lower.contains(words)) {
-            let a_day = lower.contains("per day") && !lower.contains("per minute");
+        if limited {
+            let a_day = ["per day", "daily"].iter().any(|words| lower.contains(words))
+                && !lower.contains("per minute");
             let retry_after = Some(if a_day { DAY_USED_UP } else { TOO_FAST });
             return Some(Sentence::Error(FeedError::RateLimited { retry_after, said }));
         }

@@ -1,6 +1,8 @@
 //! Feeds that are made up, on a clock that is made up, at a ledger that is real.
 
+mod actions;
 mod alpaca;
+mod stand_in;
 
 use super::feed::{Aside, BarAsk, Feed, FeedBar, FeedError, LatestOf, Market, Moment, Page, Series};
 use super::rota::Rota;

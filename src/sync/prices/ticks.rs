@@ -37,6 +37,8 @@ const LOOK: Duration = Duration::from_secs(60);
 const PING: Duration = Duration::from_secs(20);
 /// A socket of which nothing was heard for so long is dropped.
 const SILENCE_MAX: Duration = Duration::from_secs(50);
+/// How far ahead of the clock here a trade may be told.
+const AHEAD_MAX: Duration = Duration::from_secs(60);
 /// Ten thousand basis points are the whole.
 const BASIS_POINTS: u32 = 10_000;
 /// Conditions of trades whose price is not that of the market at their moment: averages, derived and prior prices,
@@ -281,9 +283,10 @@ impl Listener {
                                 // A trade before or after the session would stand in for the day's close.
                                 if let Some((instrument, _)) = subscribed.get(&trade.symbol)
                                     && calendar::is_open(trade.at)
-                                    && trade.at <= self.clock.now()
                                 {
-                                    thinning.take(*instrument, trade);
+                                    if self.is_of_the_past(&trade) {
+                                        thinning.take(*instrument, trade);
+                                    }
                                 }
                             }
                             Said::Error { code, text } => return refused(code, &text),
@@ -332,6 +335,20 @@ impl Listener {
                 }
             }
         }
+    }
+
+    /// Whether a trade has been made by the clock here, or nearly so. Clocks that disagree by more are said to.
+    fn is_of_the_past(&self, trade: &Trade) -> bool {
+        let now = self.clock.now();
+        let is_past = trade.at <= super::due::after(now, AHEAD_MAX);
+        if !is_past {
+            let text = format!(
+                "the clocks disagree: it is {now} here and a trade was made at {} there: set this machine's clock",
+                trade.at
+            );
+            self.source.update(|status| status.detail = Some(text));
+        }
+        is_past
     }
 
     /// Connects and says who we are.
@@ -510,7 +527,7 @@ mod tests {
         let mut thinning = Thinning::new(Duration::from_secs(60), 10);
         let mut price = |cents, second| {
             thinning.take(id(), trade_of(cents, second));
-            thinning.due().first().map(|(_, trade)| trade.price.to_string())
+            thinning.due().first().map(|(_, trade)| trade.price.normalize().to_string())
         };
         assert_eq!(price(10_000, 0).as_deref(), Some("100"), "the first is let through");
         assert_eq!(price(10_100, 10), None, "too soon");
