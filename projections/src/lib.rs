@@ -10,6 +10,7 @@ mod effect;
 pub mod exact;
 mod fold;
 pub mod library;
+pub mod orders;
 pub mod series;
 pub mod state;
 pub mod valuation;
@@ -23,6 +24,7 @@ pub use library::{
     NeedsDisk, Observation, ObservationKind, PortfolioEntry, PriceSource, Prices, Quarantine,
     QuarantinedItem, Resolution, normalise_symbol,
 };
+pub use orders::{Order, Orders};
 pub use series::{Series, SeriesDay, equity_series};
 pub use state::{Holding, Lot, State, Totals, Trip, Unaccounted};
 pub use valuation::{Named, Position, PriceBasis, Summary, UnaccountedItem, positions, summary};
