@@ -227,6 +227,12 @@ impl World {
         self.enqueue(night_after(self.now), Due::Night(index));
     }
 
+    /// Lets nobody trade any more, and nothing of what was to happen by itself; orders that stand are still filled.
+    pub fn rest(&mut self) {
+        self.queue.retain(|_, due| matches!(due, Due::Match(..)));
+        self.armed.clear();
+    }
+
     /// Lets something happen at an instant.
     pub fn at(&mut self, when: Timestamp, key_id: &str, event: Event) {
         self.enqueue(when.max(self.now), Due::Event(key_id.to_owned(), event));
