@@ -11,7 +11,6 @@ mod demo;
 mod importers;
 mod journal;
 mod remote;
-#[expect(dead_code, reason = "the daemons that write on it are under way")]
 mod sync;
 
 use clap::Parser;

@@ -92,7 +92,11 @@ pub(crate) struct Configured {
 
 impl Configured {
     /// Reads the file and the environment; `portfolio` is what `--portfolio` says.
-    fn load(&self, context: &Context, portfolio: Option<PortfolioId>) -> Result<Loaded, CommandError> {
+    pub(crate) fn load(
+        &self,
+        context: &Context,
+        portfolio: Option<PortfolioId>,
+    ) -> Result<Loaded, CommandError> {
         let flags = Flags { config: self.config.clone(), portfolio };
         Ok(Config::load(&context.data, &|name| std::env::var(name).ok(), &flags)?)
     }

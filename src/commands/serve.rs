@@ -3,9 +3,10 @@
 use super::{CommandError, Configured, Context, Outcome, terminal};
 use crate::api;
 use crate::journal::{Access, Author, Draft, Journal, Terms, now};
+use crate::sync::daemons::{Daemons, Shared};
 use clap::Args;
 use daybook_ledger::{IndexOpened, Opened};
-use daybook_schemas::Zone;
+use daybook_schemas::{PortfolioId, Zone};
 use poem::listener::{Acceptor, TcpAcceptor};
 use poem::web::{LocalAddr, RemoteAddr};
 use std::net::SocketAddr;
@@ -36,7 +37,8 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn run(self, context: &Context) -> Result<Outcome, CommandError> {
         context.refuse_server("serve")?;
-        for remark in &self.configured.load(context, None)?.provenance.remarks {
+        let loaded = self.configured.load(context, None)?;
+        for remark in &loaded.provenance.remarks {
             tracing::warn!("{remark}");
         }
         // The address is taken before the directory, so that a port in use leaves no new directory behind.
@@ -53,7 +55,19 @@ impl Serve {
             terminal::line(&first.secret)?;
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(serve(listener, &journal))?;
+        let portfolios: Vec<PortfolioId> =
+            journal.library()?.directory.list().map(|entry| entry.id).collect();
+        let (config, faults) = loaded.bound(&portfolios);
+        for fault in faults {
+            tracing::error!("left out: {fault}");
+        }
+        let shared = Arc::new(Shared::default());
+        runtime.block_on(async {
+            let daemons = Daemons::start(&config, &journal, &shared);
+            let served = serve(listener, &journal, &shared).await;
+            daemons.stop().await;
+            served
+        })?;
         runtime.shutdown_timeout(GRACE);
         match Arc::try_unwrap(journal) {
             Ok(journal) => journal.close()?,
@@ -89,7 +103,11 @@ fn tell(opened: &Opened) {
     tracing::info!(head = opened.head, clean = opened.clean, "the ledger is open");
 }
 
-async fn serve(listener: std::net::TcpListener, journal: &Arc<Journal>) -> Result<(), CommandError> {
+async fn serve(
+    listener: std::net::TcpListener,
+    journal: &Arc<Journal>,
+    shared: &Arc<Shared>,
+) -> Result<(), CommandError> {
     let address = listener.local_addr()?;
     let acceptor = NoDelay(TcpAcceptor::from_std(listener)?);
     // Whoever reads that it listens may already tell it to stop.
@@ -97,7 +115,7 @@ async fn serve(listener: std::net::TcpListener, journal: &Arc<Journal>) -> Resul
     terminal::remark(format_args!("daybook listens on http://{address}"));
     poem::Server::new_with_acceptor(acceptor)
         .idle_timeout(IDLE)
-        .run_with_graceful_shutdown(api::routes(journal.clone()), told_to_stop, Some(GRACE))
+        .run_with_graceful_shutdown(api::routes(journal.clone(), shared.clone()), told_to_stop, Some(GRACE))
         .await?;
     Ok(())
 }

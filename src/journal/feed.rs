@@ -8,7 +8,7 @@ use daybook_ledger::{AppendError, CursorMove, Record};
 use daybook_schemas::events::{
     ContentHash, EventReversed, QuarantineResolution, QuarantineResolved, Reference, Words,
 };
-use daybook_schemas::{Event, EventType, ImportId, PortfolioId, stream};
+use daybook_schemas::{Event, EventType, ImportId, PortfolioId, Timestamp, stream};
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
@@ -46,6 +46,8 @@ pub(crate) struct FeedRow {
 pub(crate) struct FeedBatch {
     /// The portfolio it is about, whose key seals the reasons of reversals.
     pub(crate) portfolio: Option<PortfolioId>,
+    /// The present, by the feed's clock; the machine's, if not said.
+    pub(crate) at: Option<Timestamp>,
     /// What rows refer to: instruments, accounts. Known ones stand.
     pub(crate) references: Vec<importers::Draft>,
     /// The rows, in the order in which they are to be recorded.
@@ -98,6 +100,15 @@ struct Standing {
     next: u32,
     /// The latest revision that was not taken back with its import.
     latest: Option<Record>,
+    /// The event that stands, whatever was said of it since that could not be understood.
+    entry: Option<Record>,
+}
+
+/// What a batch is about, and when it is recorded.
+#[derive(Clone, Copy)]
+struct About {
+    portfolio: Option<PortfolioId>,
+    at: Timestamp,
 }
 
 impl Journal {
@@ -142,9 +153,10 @@ impl Journal {
                 drafts.push(of(draft, Some((identity, standing.next, draft.content_hash))));
             }
         }
+        let about = About { portfolio: batch.portfolio, at: batch.at.unwrap_or_else(now) };
         for row in &batch.rows {
             let before = drafts.len();
-            let revision = self.decide_row(batch.portfolio, row, &mut drafts, &mut report)?;
+            let revision = self.decide_row(about, row, &mut drafts, &mut report)?;
             report.revisions.push((drafts.len() > before).then_some(revision));
         }
         drafts.extend(batch.remarks.iter().cloned());
@@ -156,15 +168,15 @@ impl Journal {
 
     fn decide_row(
         &self,
-        portfolio: Option<PortfolioId>,
+        about: About,
         row: &FeedRow,
         drafts: &mut Vec<Draft>,
         report: &mut FeedReport,
     ) -> Result<u32, JournalError> {
-        let Standing { next, mut latest } = self.standing(&row.identity)?;
+        let Standing { next, mut latest, mut entry } = self.standing(&row.identity)?;
         for alias in &row.aliases {
             if latest.is_none() {
-                latest = self.standing(alias)?.latest;
+                Standing { latest, entry, .. } = self.standing(alias)?;
             }
         }
         let same = latest.as_ref().is_some_and(|record| record.content_hash == row.content_hash);
@@ -180,12 +192,13 @@ impl Journal {
                 let mut draft = own(draft);
                 restate(&mut draft.event, next);
                 if let Some(aside) = aside {
-                    drafts.push(understood(aside, draft.key.as_deref()));
-                } else if let Some(latest) = &latest
+                    drafts.push(understood(aside, about.at, draft.key.as_deref()));
+                }
+                if let Some(entry) = &entry
                     && let Some(reversal) =
-                        self.reversal(portfolio, latest, "restated by its source", draft.key.as_deref())?
+                        self.reversal(about, entry, "restated by its source", draft.key.as_deref())?
                 {
-                    drafts.push(Draft { key: Some(reversal_key(latest.sequence)), ..reversal });
+                    drafts.push(Draft { key: Some(reversal_key(entry.sequence)), ..reversal });
                     report.amended += 1;
                 }
                 drafts.push(draft);
@@ -195,15 +208,15 @@ impl Journal {
                 drafts.push(own(draft));
             }
             Statement::Withdrawn => {
-                let reversal = match &latest {
-                    Some(latest) => self.reversal(portfolio, latest, "withdrawn by its source", None)?,
+                let reversal = match &entry {
+                    Some(entry) => self.reversal(about, entry, "withdrawn by its source", None)?,
                     None => None,
                 };
                 Self::withdraw(row, next, reversal, drafts, report);
             }
             Statement::Withdraws(other) => {
-                let reversal = match self.standing(other)?.latest {
-                    Some(latest) => self.reversal(portfolio, &latest, "withdrawn by its source", None)?,
+                let reversal = match self.standing(other)?.entry {
+                    Some(entry) => self.reversal(about, &entry, "withdrawn by its source", None)?,
                     None => None,
                 };
                 if reversal.is_none() {
@@ -236,10 +249,10 @@ impl Journal {
 
     /// What the ledger holds under an identity.
     fn standing(&self, identity: &str) -> Result<Standing, JournalError> {
-        let mut latest = None;
+        let (mut latest, mut entry) = (None, None);
         for revision in 0u32.. {
             let Some(sequence) = self.ledger.find_key(&format!("{identity}#{revision}"))? else {
-                return Ok(Standing { next: revision, latest });
+                return Ok(Standing { next: revision, latest, entry });
             };
             let record = self.event(sequence)?;
             let gone = record.import.map(ImportId::from_bytes).is_some_and(|import| {
@@ -247,6 +260,11 @@ impl Journal {
                 !library.imports.visible(import, library.applied())
             });
             if !gone {
+                match record.type_id {
+                    id if id == EventType::EventReversed.id() => entry = None,
+                    id if id == EventType::RecordQuarantined.id() => {}
+                    _ => entry = Some(record.clone()),
+                }
                 latest = Some(record);
             }
         }
@@ -256,7 +274,7 @@ impl Journal {
     /// The reversal of an entry; none if it is no entry, or reversed already.
     fn reversal(
         &self,
-        portfolio: Option<PortfolioId>,
+        about: About,
         target: &Record,
         reason: &str,
         replaced_by: Option<&str>,
@@ -267,7 +285,7 @@ impl Journal {
         {
             return Ok(None);
         }
-        let portfolio = stream::portfolio_of(&target.stream).or(portfolio);
+        let portfolio = stream::portfolio_of(&target.stream).or(about.portfolio);
         let reversed = EventReversed {
             target: target.sequence,
             reason: if portfolio.is_some() {
@@ -277,7 +295,7 @@ impl Journal {
             },
             replaced_by: replaced_by.map(|key| Reference::Key(key.into())),
         };
-        let mut draft = Draft::new(target.stream.to_string(), now(), reversed);
+        let mut draft = Draft::new(target.stream.to_string(), about.at, reversed);
         draft.content_hash = Some(ContentHash::of(&target.sequence.to_le_bytes()).0);
         Ok(Some(draft))
     }
@@ -296,14 +314,14 @@ fn of(draft: &importers::Draft, key: Option<(&str, u32, [u8; 32])>) -> Draft {
 }
 
 /// A row that was kept aside, and that is understood by now.
-fn understood(aside: &Record, key: Option<&str>) -> Draft {
+fn understood(aside: &Record, at: Timestamp, key: Option<&str>) -> Draft {
     let resolved = QuarantineResolved {
         target: aside.sequence,
         resolution: QuarantineResolution::Understood,
         replaced_by: key.map(|key| Reference::Key(key.into())).into_iter().collect(),
         note: None,
     };
-    let mut draft = Draft::new(aside.stream.to_string(), now(), Event::QuarantineResolved(resolved));
+    let mut draft = Draft::new(aside.stream.to_string(), at, Event::QuarantineResolved(resolved));
     draft.key = Some(format!("resolution:{}#0", aside.sequence));
     draft
 }

@@ -6,11 +6,11 @@
 mod access;
 mod entry;
 mod error;
-#[expect(dead_code, reason = "the daemons that record with it are under way")]
 mod feed;
 mod imports;
 mod keys;
 mod market;
+mod orders;
 mod portfolios;
 mod rebuild;
 mod shelf;
@@ -19,7 +19,6 @@ mod views;
 pub(crate) use access::{NewToken, Principal};
 pub(crate) use entry::{Author, Draft, decode, meta, to_json};
 pub(crate) use error::{Invalid, JournalError};
-#[expect(unused_imports, reason = "the daemons that record with it are under way")]
 pub(crate) use feed::{FeedBatch, FeedReport, FeedRow, Statement};
 pub(crate) use imports::{ImportReport, ImportRequest};
 pub(crate) use portfolios::NewPortfolio;
@@ -152,6 +151,31 @@ impl Journal {
         };
         journal.catch_up(opening.progress.as_deref())?;
         journal.keys.compare(journal.library()?.directory.list().map(|portfolio| portfolio.name.key()))?;
+        Ok(journal)
+    }
+
+    /// A journal over a ledger that is open already, with keys that no file holds.
+    #[cfg(test)]
+    pub(crate) fn over(ledger: Ledger, ring: daybook_schemas::KeyRing) -> Result<Self, JournalError> {
+        let opened = Opened {
+            head: ledger.head(),
+            created: ledger.head() == 0,
+            clean: true,
+            cut: None,
+            index: daybook_ledger::IndexOpened::Current,
+        };
+        let journal = Self {
+            library: RwLock::default(),
+            ledger,
+            keys: KeyFile::in_memory(ring),
+            shelf: Shelf::default(),
+            importing: Mutex::new(()),
+            touched: Mutex::default(),
+            writable: true,
+            opened,
+            part_bytes: 1 << 20,
+        };
+        journal.catch_up(None)?;
         Ok(journal)
     }
 

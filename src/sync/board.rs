@@ -23,6 +23,19 @@ pub(crate) enum State {
     Halted,
 }
 
+impl State {
+    /// The word for it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Syncing => "syncing",
+            Self::Current => "current",
+            Self::Retrying => "retrying",
+            Self::Halted => "halted",
+        }
+    }
+}
+
 /// How a source is doing.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Status {

@@ -1,0 +1,440 @@
+//! The ledger's side of a synchronised account: which account it is, what of it is recorded, and which differences are
+//! open.
+
+use super::reconcile::{Difference, FeeLag, On, Side};
+use super::{Bound, Fault, wire};
+use crate::importers::accounts::account_id;
+use crate::journal::{Author, Draft, FeedBatch, Journal, JournalError, Moment, decode};
+use daybook_ledger::Direction;
+use daybook_projections::AsOf;
+use daybook_schemas::events::{
+    AccountKind, AccountLinked, IdentifierScheme, ReconciliationBreakFound, ReconciliationBreakResolved,
+    Side as Way,
+};
+use daybook_schemas::{
+    AccountId, Currency, Event, ExternalId, ImportId, PortfolioId, Sealed, Timestamp, decimal, stream,
+};
+use rust_decimal::Decimal;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// What the broker is called in accounts, keys and streams.
+pub(crate) const BROKER: &str = "alpaca";
+/// Days for which a sale's fees may be outstanding.
+const FEE_LAG_DAYS: i64 = 4;
+
+/// The journal, as a daemon reaches it: on a thread where it may block.
+#[derive(Clone)]
+pub(crate) struct Books {
+    journal: Arc<Journal>,
+    /// Simulated time stands still for whatever is done in place.
+    #[cfg(test)]
+    in_place: bool,
+}
+
+impl Books {
+    /// The books in a journal.
+    pub(crate) const fn new(journal: Arc<Journal>) -> Self {
+        Self {
+            journal,
+            #[cfg(test)]
+            in_place: false,
+        }
+    }
+
+    /// The books in a journal that is asked in place.
+    #[cfg(test)]
+    pub(crate) const fn in_place(journal: Arc<Journal>) -> Self {
+        Self { journal, in_place: true }
+    }
+
+    /// Asks the journal.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Journal) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        #[cfg(test)]
+        if self.in_place {
+            return question(&self.journal);
+        }
+        let journal = self.journal.clone();
+        tokio::task::spawn_blocking(move || question(&journal))
+            .await
+            .map_err(|error| JournalError::Internal(error.to_string()))?
+    }
+}
+
+/// The stream of an account's synchronisation.
+pub(crate) fn sync_stream(account: &str) -> String {
+    stream::sync(BROKER, account)
+}
+
+/// Finds, or makes, the account in the portfolio that stands for the broker's.
+pub(crate) fn bind(
+    journal: &Journal,
+    author: &Author,
+    name: &str,
+    portfolio: PortfolioId,
+    theirs: &wire::Account,
+    now: Timestamp,
+) -> Result<Bound, Fault> {
+    let facts = journal.portfolio_facts(portfolio)?;
+    let keys = journal.keys().clone();
+    let own =
+        account_id(&keys, facts.key, portfolio, name).map_err(|error| Fault::Halt(error.to_string()))?;
+    let (mut ours, mut adopted) = (None, None);
+    {
+        let library = journal.library()?;
+        for entry in library.directory.list() {
+            for (id, account) in &entry.accounts {
+                let at_broker = account.linked.broker.as_deref() == Some(BROKER) && !account.unlinked;
+                let external = account.linked.external_id.as_ref().map(ExternalId::as_str);
+                if at_broker && external == Some(&*theirs.id) {
+                    if entry.id != portfolio {
+                        return Err(Fault::Halt(format!(
+                            "the keys are those of Alpaca account {}, which feeds portfolio {} already: one account feeds one portfolio; correct `portfolio`, or the keys",
+                            theirs.id, entry.id
+                        )));
+                    }
+                    let label = account.linked.name.open(&keys).unwrap_or_else(|_| name.to_owned());
+                    return Ok(Bound { alpaca: theirs.id.clone(), account: *id, label });
+                }
+                if entry.id != portfolio {
+                    continue;
+                }
+                if *id == own && !account.unlinked {
+                    if let Some(other) = external {
+                        return Err(Fault::Halt(format!(
+                            "the keys are those of Alpaca account {}, but `{name}` is account {other}: nothing is recorded; put back its keys, or give the new account (after a paper reset, say) another `name` and it is linked beside the old one",
+                            theirs.id
+                        )));
+                    }
+                    ours = Some((*id, account.linked.clone()));
+                } else if at_broker && external.is_none() {
+                    // What a file brought before anybody knew whose account it was.
+                    adopted = adopted.is_none().then(|| (*id, account.linked.clone()));
+                }
+            }
+        }
+    }
+    let seal = |text: &str| {
+        Sealed::seal(&keys, facts.key, &text.to_owned()).map_err(|error| Fault::Halt(error.to_string()))
+    };
+    let (id, mut linked) = match ours.or(adopted) {
+        Some(found) => found,
+        None => (
+            own,
+            AccountLinked {
+                account: own,
+                kind: AccountKind::Unstated,
+                name: seal(name)?,
+                broker: None,
+                number: None,
+                external_id: None,
+            },
+        ),
+    };
+    let label = linked.name.open(&keys).unwrap_or_else(|_| name.to_owned());
+    linked.broker = Some(BROKER.into());
+    linked.external_id = Some(ExternalId::new(theirs.id.as_str()));
+    linked.number = theirs.account_number.as_deref().map(seal).transpose()?;
+    if theirs.account_number.as_deref().is_some_and(|number| number.starts_with("PA")) {
+        linked.kind = AccountKind::Paper;
+    }
+    let draft = Draft::new(stream::portfolio(portfolio), now, linked);
+    let batch = FeedBatch { portfolio: Some(portfolio), remarks: vec![draft], ..FeedBatch::default() };
+    journal.record_batch(author, &batch)?;
+    Ok(Bound { alpaca: theirs.id.clone(), account: id, label })
+}
+
+/// One fill as the ledger holds it.
+#[derive(Clone, Debug)]
+struct Fill {
+    order: String,
+    quantity: Decimal,
+    cumulative: Decimal,
+    sale: Option<(Timestamp, Decimal)>,
+    import: Option<ImportId>,
+}
+
+/// The fills of an account as the ledger holds them, kept current by reading what its stream gained.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Fills {
+    version: u64,
+    by_sequence: BTreeMap<u64, Fill>,
+    reversed: BTreeMap<u64, u64>,
+}
+
+impl Fills {
+    /// Reads what the portfolio's stream gained.
+    pub(crate) fn refresh(
+        &mut self,
+        journal: &Journal,
+        portfolio: PortfolioId,
+        account: AccountId,
+    ) -> Result<(), JournalError> {
+        let mut fault = None;
+        let name = stream::portfolio(portfolio);
+        let read = journal.ledger().scan_stream(
+            &name,
+            self.version + 1,
+            usize::MAX,
+            Direction::Forward,
+            &mut |record| {
+                match decode(record) {
+                    Ok(Event::TradeExecuted(trade)) if trade.entry.account == account => {
+                        if let Some(order) = &trade.order {
+                            let at = Timestamp::from_nanos(record.occurred_at);
+                            let value = trade
+                                .price
+                                .and_then(|price| decimal::multiply(trade.quantity.get(), price.get()).ok());
+                            let fill = Fill {
+                                order: order.as_str().to_owned(),
+                                quantity: trade.quantity.get(),
+                                cumulative: trade
+                                    .cumulative_quantity
+                                    .map_or(trade.quantity.get(), |cumulative| cumulative.get()),
+                                sale: value.filter(|_| trade.side == Way::Sell).map(|value| (at, value)),
+                                import: record.import.copied().map(ImportId::from_bytes),
+                            };
+                            self.by_sequence.insert(record.sequence, fill);
+                        }
+                    }
+                    Ok(Event::EventReversed(reversed)) => {
+                        self.reversed.insert(reversed.target, record.sequence);
+                    }
+                    Ok(_) => {}
+                    Err(error) => {
+                        fault = Some(error);
+                        return ControlFlow::Break(());
+                    }
+                }
+                self.version = record.version;
+                ControlFlow::Continue(())
+            },
+        );
+        read?;
+        fault.map_or(Ok(()), Err)
+    }
+
+    fn standing<'a>(&'a self, journal: &'a Journal) -> Result<Vec<&'a Fill>, JournalError> {
+        let library = journal.library()?;
+        let known = library.applied();
+        Ok(self
+            .by_sequence
+            .iter()
+            .filter(|(sequence, fill)| {
+                !self.reversed.contains_key(*sequence)
+                    && fill.import.is_none_or(|import| library.imports.visible(import, known))
+            })
+            .map(|(_, fill)| fill)
+            .collect())
+    }
+
+    /// Whether the ledger holds a fill of the order that reaches this far.
+    pub(crate) fn reaches(&self, order: &str, cumulative: Decimal) -> bool {
+        self.by_sequence.values().rev().any(|fill| fill.order == order && fill.cumulative >= cumulative)
+    }
+}
+
+/// The ledger's books of an account, and the most that fees of its last sales can come to.
+pub(crate) fn ours(
+    journal: &Journal,
+    portfolio: PortfolioId,
+    account: AccountId,
+    fills: &mut Fills,
+    now: Timestamp,
+) -> Result<(Side, Decimal), Fault> {
+    fills.refresh(journal, portfolio, account)?;
+    // What is dated ahead, such as a settlement, counts: the broker has booked it.
+    let ahead = now.day_in(daybook_schemas::Zone::NEW_YORK).plus_days(7);
+    let moment = Moment { as_of: Some(AsOf::Day(ahead)), ..Moment::default() };
+    let mut side = journal.portfolio(portfolio, &moment, |view| {
+        let mut side = Side::default();
+        for (of, instrument, holding) in view.holdings() {
+            if of == account {
+                side.positions.insert(instrument, holding.quantity);
+            }
+        }
+        for ((of, currency), amount) in &view.state.cash {
+            if *of == account {
+                side.cash.insert(*currency, amount.0);
+            }
+        }
+        Ok(side)
+    })?;
+    let since = now.plus_nanos(-FEE_LAG_DAYS * 86_400 * 1_000_000_000);
+    let mut most = Decimal::ZERO;
+    for fill in fills.standing(journal)? {
+        let sum = side.orders.entry(fill.order.clone()).or_default();
+        *sum = decimal::add(*sum, fill.quantity).map_err(|error| Fault::Halt(error.to_string()))?;
+        if let Some((at, value)) = fill.sale
+            && at >= since
+        {
+            // The regulators' fees on a sale: well under a hundredth of a percent of its value and a fifth of a cent a
+            // share, each rounded up to a cent.
+            let bound = value
+                .saturating_mul(Decimal::new(1, 4))
+                .saturating_add(fill.quantity.saturating_mul(Decimal::new(2, 3)))
+                .saturating_add(Decimal::new(2, 2));
+            most = most.saturating_add(bound);
+        }
+    }
+    Ok((side, most))
+}
+
+/// The broker's books, as it states them.
+pub(crate) fn theirs(
+    journal: &Journal,
+    account: &wire::Account,
+    positions: &[wire::Position],
+    orders: &[wire::Order],
+    now: Timestamp,
+) -> Result<(Side, FeeLag), Fault> {
+    let mut side = Side::default();
+    let library = journal.library()?;
+    let day = now.day_in(daybook_schemas::Zone::NEW_YORK);
+    for position in positions {
+        let symbol = crate::importers::symbols::read(&position.symbol)
+            .map_or_else(|_| position.symbol.clone(), |symbol| symbol.text);
+        let scheme = IdentifierScheme::Symbol;
+        let found = library.instruments.resolve(&scheme, &symbol, Some(day), None, None);
+        match found {
+            daybook_projections::Resolution::One(id) => {
+                side.positions.insert(id, position.quantity());
+            }
+            _ => {
+                side.unknown.insert(position.symbol.clone(), position.quantity());
+            }
+        }
+    }
+    let currency = account.currency.as_deref().unwrap_or("USD");
+    let currency = Currency::parse(currency).map_err(Fault::nonsense)?;
+    side.cash.insert(currency, account.cash.0);
+    let mut queue: Vec<&wire::Order> = orders.iter().collect();
+    while let Some(order) = queue.pop() {
+        if let Some(filled) = order.filled_qty
+            && !filled.0.is_zero()
+            && order.legs.as_ref().is_none_or(Vec::is_empty)
+        {
+            side.orders.insert(order.id.clone(), filled.0);
+        }
+        queue.extend(order.legs.iter().flatten());
+    }
+    let accrued = account.accrued_fees.unwrap_or_default().0;
+    Ok((side, FeeLag { accrued, most: Decimal::ZERO }))
+}
+
+/// A difference that was found and not settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OpenBreak {
+    sequence: u64,
+    difference: Difference,
+}
+
+/// The differences that are open, as the ledger tells.
+pub(crate) fn open_breaks(journal: &Journal, account: &str) -> Result<Vec<OpenBreak>, Fault> {
+    let mut open: Vec<OpenBreak> = Vec::new();
+    let mut fault = None;
+    let name = sync_stream(account);
+    journal
+        .ledger()
+        .scan_stream(&name, 1, usize::MAX, Direction::Forward, &mut |record| {
+            match decode(record) {
+                Ok(Event::ReconciliationBreakFound(found)) => {
+                    if let Some(difference) = difference_of(&found) {
+                        open.push(OpenBreak { sequence: record.sequence, difference });
+                    }
+                }
+                Ok(Event::ReconciliationBreakResolved(resolved)) => {
+                    open.retain(|found| found.sequence != resolved.found);
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    fault = Some(error);
+                    return ControlFlow::Break(());
+                }
+            }
+            ControlFlow::Continue(())
+        })
+        .map_err(JournalError::from)?;
+    fault.map_or(Ok(open), |error| Err(Fault::Journal(error)))
+}
+
+fn difference_of(found: &ReconciliationBreakFound) -> Option<Difference> {
+    use daybook_schemas::events::BreakSubject;
+    let external = || found.external_id.as_ref().map(ToString::to_string);
+    let on = match (&found.subject, found.instrument, found.currency) {
+        (BreakSubject::Position, Some(instrument), _) => On::Position(instrument),
+        (BreakSubject::Position, None, _) => On::Symbol(external()?),
+        (BreakSubject::Cash, _, Some(currency)) => On::Cash(currency),
+        (BreakSubject::Order, ..) => On::Order(external()?),
+        _ => return None,
+    };
+    Some(Difference { on, ours: found.ours?.get(), theirs: found.theirs?.get() })
+}
+
+impl OpenBreak {
+    /// What differed when it was found.
+    pub(crate) const fn difference(&self) -> &Difference {
+        &self.difference
+    }
+}
+
+/// What is to be recorded so that exactly these differences are open.
+pub(crate) fn settle(
+    account: &Bound,
+    open: &[OpenBreak],
+    now_open: &[Difference],
+    now: Timestamp,
+) -> Vec<Draft> {
+    let name = sync_stream(&account.alpaca);
+    let mut drafts = Vec::new();
+    for found in open.iter().filter(|found| !now_open.contains(&found.difference)) {
+        let changed = now_open.iter().any(|difference| difference.on == found.difference.on);
+        let explanation = if changed { "the difference changed" } else { "both sides agree" };
+        let resolved =
+            ReconciliationBreakResolved { found: found.sequence, explanation: Some(explanation.into()) };
+        let mut draft = Draft::new(name.clone(), now, resolved);
+        draft.key = Some(format!("settled:{}#0", found.sequence));
+        drafts.push(draft);
+    }
+    for difference in now_open.iter().filter(|new| open.iter().all(|found| found.difference != **new)) {
+        let (instrument, currency, external) = match &difference.on {
+            On::Position(instrument) => (Some(*instrument), None, None),
+            On::Symbol(symbol) => (None, None, Some(symbol.as_str())),
+            On::Cash(currency) => (None, Some(*currency), None),
+            On::Order(order) => (None, None, Some(order.as_str())),
+        };
+        let found = ReconciliationBreakFound {
+            account: account.account,
+            subject: difference.on.subject(),
+            instrument,
+            currency,
+            external_id: external.map(Into::into),
+            ours: Some(daybook_schemas::Quantity::new(difference.ours)),
+            theirs: Some(daybook_schemas::Quantity::new(difference.theirs)),
+            as_of: now,
+        };
+        drafts.push(Draft::new(name.clone(), now, found));
+    }
+    drafts
+}
+
+/// A difference in words.
+pub(crate) fn in_words(journal: &Journal, difference: &Difference) -> String {
+    let on = match &difference.on {
+        On::Position(instrument) => {
+            let symbol = journal
+                .library()
+                .ok()
+                .and_then(|library| library.instruments.symbol(*instrument, None).map(str::to_owned));
+            format!("units of {}", symbol.unwrap_or_else(|| instrument.to_string()))
+        }
+        On::Symbol(symbol) => format!("units of {symbol}"),
+        On::Cash(currency) => format!("cash in {currency}"),
+        On::Order(order) => format!("units filled of order {order}"),
+    };
+    format!("{on}: {} here, {} at the broker", difference.ours, difference.theirs)
+}

@@ -1,0 +1,7 @@
+//! The daemon against a broker from a seed.
+
+pub(super) mod flaws;
+mod schedules;
+mod stage;
+
+pub(in crate::sync::alpaca) use stage::order_of;

@@ -1,0 +1,71 @@
+//! The daemons that run beside the service, or alone: started together, told to stop together.
+
+use super::alpaca::orders::Counter;
+use super::alpaca::{Books, Client, Engine};
+use super::board::Board;
+use super::pace::{MachineClock, WallClock};
+use super::prices;
+use crate::config::Config;
+use crate::journal::Journal;
+use daybook_schemas::PortfolioId;
+use std::sync::{Arc, PoisonError, RwLock};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// What the daemons share with the service.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// How each source is doing.
+    pub(crate) board: Board,
+    counters: RwLock<Vec<Counter>>,
+}
+
+impl Shared {
+    /// The accounts of a portfolio in which orders may be placed.
+    pub(crate) fn counters(&self, portfolio: PortfolioId) -> Vec<Counter> {
+        let counters = self.counters.read().unwrap_or_else(PoisonError::into_inner);
+        counters.iter().filter(|counter| counter.portfolio == portfolio).cloned().collect()
+    }
+}
+
+/// Daemons that run.
+pub(crate) struct Daemons {
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Daemons {
+    /// Starts a task for everything that is configured.
+    pub(crate) fn start(config: &Config, journal: &Arc<Journal>, shared: &Shared) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = Vec::new();
+        for account in &config.alpaca {
+            let client = Arc::new(Client::new(account));
+            if config.orders && account.orders {
+                let counter = Counter {
+                    name: account.name.clone(),
+                    portfolio: account.portfolio,
+                    broker: client.clone(),
+                };
+                shared.counters.write().unwrap_or_else(PoisonError::into_inner).push(counter);
+            }
+            let source = shared.board.add(&account.name, "alpaca", Some(account.portfolio));
+            let books = Books::new(journal.clone());
+            let engine = Engine::new(account.clone(), client, books, Arc::new(MachineClock), source);
+            tasks.push(tokio::spawn(engine.run(stopped.clone())));
+        }
+        let clock: Arc<dyn WallClock> = Arc::new(MachineClock);
+        tasks.extend(prices::start(&config.prices, journal, &shared.board, &clock, &stopped));
+        Self { stop, tasks }
+    }
+
+    /// Tells all of them to stop, and waits until what they were recording is recorded.
+    pub(crate) async fn stop(self) {
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a daemon did not end as it should");
+            }
+        }
+    }
+}
