@@ -302,6 +302,18 @@ impl Fields {
         }
     }
 
+    /// A field that is true or false.
+    pub(super) fn flag(&mut self, name: &str) -> Option<bool> {
+        match self.take(name)? {
+            Value::Null => None,
+            Value::Bool(flag) => Some(flag),
+            other => {
+                self.fault(name, format!("it is {}: write true or false", kind(&other)));
+                None
+            }
+        }
+    }
+
     /// A text that must be there.
     pub(super) fn required_text(&mut self, name: &str) -> String {
         let faults = self.faults.len();

@@ -11,6 +11,7 @@ mod health;
 mod holdings;
 mod imports;
 mod operations;
+mod orders;
 mod page;
 mod portfolios;
 mod prices;
@@ -20,6 +21,7 @@ mod record;
 mod scalar;
 mod seen;
 mod service;
+mod sync;
 mod tags;
 #[cfg(test)]
 mod tests;
@@ -30,6 +32,7 @@ mod transactions;
 mod upload;
 
 use crate::journal::Journal;
+use crate::sync::daemons::Shared;
 use gate::Gate;
 use operations::Operations;
 use poem::endpoint::make_sync;
@@ -61,11 +64,13 @@ type Resources = (
     transactions::Transactions,
     trades::Trades,
     equity::Equity,
+    orders::Orders,
     imports::Imports,
     quarantine::Quarantine,
     prices::Prices,
     events::Events,
     tiles::Tiles,
+    sync::Sync,
     tokens::Tokens,
 );
 
@@ -76,11 +81,13 @@ fn resources(service: &Service) -> Resources {
         transactions::Transactions(service.clone()),
         trades::Trades(service.clone()),
         equity::Equity(service.clone()),
+        orders::Orders(service.clone()),
         imports::Imports(service.clone()),
         quarantine::Quarantine(service.clone()),
         prices::Prices(service.clone()),
         events::Events(service.clone()),
         tiles::Tiles(service.clone()),
+        sync::Sync(service.clone()),
         tokens::Tokens(service.clone()),
     )
 }
@@ -156,14 +163,18 @@ fn sorted(value: Value) -> Value {
     }
 }
 
-/// All routes of the service over a journal, within the usual limits.
-pub(crate) fn routes(journal: Arc<Journal>) -> impl Endpoint<Output = Response> {
-    routes_within(journal, Config::default())
+/// All routes of the service over a journal and what its daemons share, within the usual limits.
+pub(crate) fn routes(journal: Arc<Journal>, shared: Arc<Shared>) -> impl Endpoint<Output = Response> {
+    routes_within(journal, shared, Config::default())
 }
 
 /// All routes of the service over a journal, within the limits given.
-fn routes_within(journal: Arc<Journal>, config: Config) -> impl Endpoint<Output = Response> {
-    let service = Service::new(journal, config);
+fn routes_within(
+    journal: Arc<Journal>,
+    shared: Arc<Shared>,
+    config: Config,
+) -> impl Endpoint<Output = Response> {
+    let service = Service::new(journal, shared, config);
     let specification = specification();
     let operations = Arc::new(Operations::of(&serde_json::from_str(&specification).unwrap_or_default()));
     let api = OpenApiService::new(resources(&service), "Daybook", env!("CARGO_PKG_VERSION"));

@@ -2,6 +2,7 @@
 
 use super::problem::Problem;
 use crate::journal::Journal;
+use crate::sync::daemons::Shared;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -40,6 +41,8 @@ impl Default for Config {
 #[derive(Clone)]
 pub(super) struct Service {
     journal: Arc<Journal>,
+    /// What the daemons share with the routes.
+    pub(super) shared: Arc<Shared>,
     room: Arc<Semaphore>,
     /// The limits.
     pub(super) config: Arc<Config>,
@@ -47,9 +50,9 @@ pub(super) struct Service {
 
 impl Service {
     /// A service over a journal.
-    pub(super) fn new(journal: Arc<Journal>, config: Config) -> Self {
+    pub(super) fn new(journal: Arc<Journal>, shared: Arc<Shared>, config: Config) -> Self {
         let permits = units(config.uploads_bytes_max.max(config.upload_bytes_max));
-        Self { journal, room: Arc::new(Semaphore::new(permits as usize)), config: Arc::new(config) }
+        Self { journal, shared, room: Arc::new(Semaphore::new(permits as usize)), config: Arc::new(config) }
     }
 
     /// Does blocking work with the journal, away from the threads that answer.

@@ -9,12 +9,16 @@ pub(super) enum Tag {
     Portfolios,
     /// What happened in a portfolio
     Transactions,
+    /// Orders that are placed through Daybook
+    Orders,
     /// Files that were imported, and what was kept aside
     Imports,
     /// Prices and rates of exchange
     Prices,
     /// The log itself
     Events,
+    /// Sources that the ledger is kept current with
+    Synchronisation,
     /// Who may do what
     Tokens,
 }

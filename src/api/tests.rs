@@ -49,7 +49,7 @@ impl Daybook {
         let journal =
             Journal::open(directory.path(), &Opening { access: Access::Create, progress: None }).unwrap();
         let journal = Arc::new(journal);
-        let endpoint = routes_within(journal.clone(), config).boxed();
+        let endpoint = routes_within(journal.clone(), Arc::default(), config).boxed();
         let administrator = journal.first_token().unwrap().unwrap().secret;
         Self { journal, endpoint, administrator, _directory: directory }
     }

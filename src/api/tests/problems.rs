@@ -224,7 +224,7 @@ async fn a_request_keeps_the_id_that_it_came_with_and_its_records_carry_it() {
 #[tokio::test]
 async fn a_panic_is_a_problem_and_the_next_request_is_answered() {
     let daybook = Daybook::new();
-    let service = Service::new(daybook.journal.clone(), Config::default());
+    let service = Service::new(daybook.journal.clone(), std::sync::Arc::default(), Config::default());
     let routes = poem::endpoint::make_sync(|request: Request| {
         assert!(request.uri().path() != "/broken", "a fault of the program");
         Response::default()
