@@ -16,6 +16,7 @@ use rust_decimal::Decimal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// How many schedules are run, unless `DAYBOOK_SCHEDULES` says otherwise.
@@ -264,13 +265,22 @@ fn digest(journal: &Arc<Journal>) -> [u8; 32] {
 
 #[test]
 fn whatever_happens_on_the_way_the_ledger_ends_with_the_brokers_books() {
-    let mut fills = 0;
-    for seed in schedules() {
-        let outcome = play(seed, Flaw::None, true);
-        assert!(outcome.wrong.is_empty(), "seed {seed}: {:#?}", outcome.wrong);
-        fills += outcome.fills;
-    }
-    assert!(fills > 0, "there was nothing to record");
+    let (next, fills) = (AtomicU64::new(schedules().start), AtomicUsize::new(0));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(seed) =
+                    Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| schedules().contains(seed))
+                {
+                    let outcome = play(seed, Flaw::None, true);
+                    assert!(outcome.wrong.is_empty(), "seed {seed}: {:#?}", outcome.wrong);
+                    fills.fetch_add(outcome.fills, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    assert!(fills.into_inner() > 0, "there was nothing to record");
 }
 
 #[test]
