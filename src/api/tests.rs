@@ -4,6 +4,7 @@ mod conformance;
 mod limits;
 mod matrix;
 mod noise;
+mod orders;
 mod pages;
 mod problems;
 mod repetition;
@@ -12,6 +13,7 @@ mod tags;
 use super::service::Config;
 use super::{routes_within, specification};
 use crate::journal::{Access, Author, Journal, NewToken, Opening};
+use crate::sync::daemons::Shared;
 use daybook_schemas::PortfolioId;
 use daybook_schemas::events::Role;
 use poem::endpoint::BoxEndpoint;
@@ -24,6 +26,8 @@ use tempfile::TempDir;
 /// A service over a ledger of its own.
 pub(super) struct Daybook {
     pub(super) journal: Arc<Journal>,
+    /// What daemons share with the service.
+    pub(super) shared: Arc<Shared>,
     endpoint: BoxEndpoint<'static, Response>,
     /// An administrator's token.
     pub(super) administrator: String,
@@ -49,9 +53,10 @@ impl Daybook {
         let journal =
             Journal::open(directory.path(), &Opening { access: Access::Create, progress: None }).unwrap();
         let journal = Arc::new(journal);
-        let endpoint = routes_within(journal.clone(), Arc::default(), config).boxed();
+        let shared = Arc::new(Shared::default());
+        let endpoint = routes_within(journal.clone(), shared.clone(), config).boxed();
         let administrator = journal.first_token().unwrap().unwrap().secret;
-        Self { journal, endpoint, administrator, _directory: directory }
+        Self { journal, shared, endpoint, administrator, _directory: directory }
     }
 
     /// Issues a token.

@@ -21,6 +21,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Lets orders be placed in an account.
+    pub(crate) fn open_counter(&self, counter: Counter) {
+        self.counters.write().unwrap_or_else(PoisonError::into_inner).push(counter);
+    }
+
     /// The accounts of a portfolio in which orders may be placed.
     pub(crate) fn counters(&self, portfolio: PortfolioId) -> Vec<Counter> {
         let counters = self.counters.read().unwrap_or_else(PoisonError::into_inner);
@@ -47,7 +52,7 @@ impl Daemons {
                     portfolio: account.portfolio,
                     broker: client.clone(),
                 };
-                shared.counters.write().unwrap_or_else(PoisonError::into_inner).push(counter);
+                shared.open_counter(counter);
             }
             let source = shared.board.add(&account.name, "alpaca", Some(account.portfolio));
             let books = Books::new(journal.clone());

@@ -94,6 +94,7 @@ async fn furnished() -> (Daybook, String, u64) {
     let path = format!("/v1/portfolios/{mine}/imports");
     let rows = "Date,Action,Symbol,Description,Quantity,Price,Fees & Comm,Amount\n01/09/2024,Qual. Div. Reinvest Of Nothing Known,ZETA,Zeta,1,,,\n01/09/2024,Cash Dividend,ZETA,Zeta,,,,$2.00\n";
     daybook.upload(&path, &[("format", "schwab")], rows, &[]).await.has(201);
+    super::orders::furnish(&daybook, &mine);
     (daybook, mine, trade)
 }
 
@@ -117,6 +118,9 @@ async fn every_read_answers_as_the_document_describes_it() {
         ("/prices/{symbol}", "/prices/ZETA?from=2024-01-01&to=2024-12-31".to_owned()),
         ("/events", "/events?limit=1000".to_owned()),
         ("/events/{sequence}", format!("/events/{trade}")),
+        ("/portfolios/{id}/orders", format!("/portfolios/{mine}/orders")),
+        ("/sync", "/sync".to_owned()),
+        ("/sync/{name}", "/sync/main".to_owned()),
         ("/tokens", "/tokens".to_owned()),
     ] {
         let answer = daybook.get(&format!("/v1{path}")).await.has(200).json();

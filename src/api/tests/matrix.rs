@@ -44,6 +44,12 @@ fn request(operation: &str, portfolio: &str, event: u64) -> (Method, String, Opt
         "listLots" => get(below("/lots")),
         "listTransactions" => get(below("/transactions")),
         "recordTransaction" => (Method::POST, below("/transactions"), Some(deposit("2024-01-05", "1"))),
+        "listOrders" => get(below("/orders")),
+        "placeOrder" => (
+            Method::POST,
+            below("/orders"),
+            Some(json!({ "symbol": "ACME", "side": "buy", "quantity": "1" })),
+        ),
         "listTrades" => get(below("/trades")),
         "readTrade" => get(below(&format!("/trades/{event}"))),
         "listEquity" => get(below("/equity")),
@@ -71,6 +77,9 @@ fn request(operation: &str, portfolio: &str, event: u64) -> (Method, String, Opt
             (Method::POST, "/v1/events/999999/reverse".to_owned(), Some(json!({ "reason": "typo" })))
         }
         "readEntries" => get("/v1/tile/entries/000.p/1".to_owned()),
+        "listSources" => get("/v1/sync".to_owned()),
+        "readSource" => get("/v1/sync/main".to_owned()),
+        "synchroniseNow" => (Method::POST, "/v1/sync/main/now".to_owned(), None),
         "listTokens" => get("/v1/tokens".to_owned()),
         "issueToken" => (Method::POST, "/v1/tokens".to_owned(), Some(json!({ "role": "auditor" }))),
         "revokeToken" => (Method::DELETE, "/v1/tokens/00000000000000000000000001".to_owned(), None),

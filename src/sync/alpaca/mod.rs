@@ -18,6 +18,8 @@ mod wire;
 
 pub(crate) use books::Books;
 pub(crate) use broker::Broker;
+#[cfg(test)]
+pub(crate) use broker::{Call, Deaf, Ear};
 pub(crate) use client::Client;
 pub(crate) use engine::{Engine, OnceReport};
 

@@ -1,0 +1,181 @@
+//! Orders: recorded before they are sent, sent once, and refused where they may not be placed.
+
+use super::Daybook;
+use crate::journal::{Author, Draft, Terms, now};
+use crate::sync::alpaca::orders::Counter;
+use crate::sync::alpaca::{Broker, Call, Deaf, Ear};
+use crate::sync::alpaca_http::{Answer, Unreachable};
+use crate::sync::board::State;
+use async_trait::async_trait;
+use daybook_schemas::events::{
+    AccountKind, AccountLinked, Effect, OrderKind, OrderSubmitted, Side, TimeInForce,
+};
+use daybook_schemas::{AccountId, ExternalId, KeyId, OrderId, PortfolioId, Quantity, Sealed, stream};
+use serde_json::{Value, json};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+/// A broker that says what it was told to say, and remembers what it was asked.
+#[derive(Default)]
+struct Scripted {
+    answers: Mutex<VecDeque<Result<Answer, Unreachable>>>,
+    asked: Mutex<Vec<Value>>,
+}
+
+impl Scripted {
+    fn say(&self, status: u16, body: &Value) {
+        let answer = Answer { status, body: body.to_string().into_bytes() };
+        self.answers.lock().unwrap().push_back(Ok(answer));
+    }
+
+    fn asked(&self) -> Vec<Value> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl Broker for Scripted {
+    async fn call(&self, call: &Call) -> Result<Answer, Unreachable> {
+        let body = serde_json::from_slice(call.body.as_deref().unwrap_or_default()).unwrap_or_default();
+        self.asked.lock().unwrap().push(body);
+        let next = self.answers.lock().unwrap().pop_front();
+        next.unwrap_or(Err(Unreachable::Truncated))
+    }
+
+    async fn listen(&self) -> Result<Box<dyn Ear>, Deaf> {
+        Err(Deaf("nobody listens to it".to_owned()))
+    }
+}
+
+const ACCOUNT: AccountId = AccountId::from_bytes([5; 16]);
+
+/// Links an account at Alpaca.
+fn link(daybook: &Daybook, portfolio: &str) -> PortfolioId {
+    let portfolio: PortfolioId = portfolio.parse().unwrap();
+    let name =
+        Sealed::seal(&daybook.journal.keys(), KeyId::Portfolio(portfolio), &"main".to_owned()).unwrap();
+    let linked = AccountLinked {
+        account: ACCOUNT,
+        kind: AccountKind::Paper,
+        name,
+        broker: Some("alpaca".into()),
+        number: None,
+        external_id: Some(ExternalId::new("904837e3-3b76-47ec-b432-046db621571b")),
+    };
+    let draft = Draft::new(stream::portfolio(portfolio), now(), linked);
+    daybook.journal.record(&Author::operator(), vec![draft], Terms::default()).unwrap();
+    portfolio
+}
+
+/// A source and an order, so that every list has something to show.
+pub(super) fn furnish(daybook: &Daybook, portfolio: &str) {
+    let portfolio = link(daybook, portfolio);
+    let source = daybook.shared.board.add("main", "alpaca", Some(portfolio));
+    source.update(|status| status.state = State::Current);
+    let instrument = daybook.journal.library().unwrap().instruments.list().next().unwrap().id;
+    let submitted = OrderSubmitted {
+        order: OrderId::from_bytes([6; 16]),
+        account: ACCOUNT,
+        instrument,
+        side: Side::Buy,
+        effect: Effect::Unstated,
+        kind: OrderKind::Market,
+        time_in_force: TimeInForce::Day,
+        quantity: Some(Quantity::new(1.into())),
+        amount: None,
+        limit: None,
+        stop: None,
+        client_order_id: None,
+        strategy: None,
+        plan: None,
+        recommendation: None,
+        extended_hours: false,
+    };
+    daybook.journal.submit_order(&Author::operator(), portfolio, submitted, None).unwrap();
+}
+
+async fn trading() -> (Daybook, String, Arc<Scripted>) {
+    let daybook = Daybook::new();
+    let mine = daybook.portfolio("Mine").await;
+    daybook.transact(&mine, super::buy("2024-01-03", "ACME", "10", "10")).await;
+    let portfolio = link(&daybook, &mine);
+    let broker = Arc::new(Scripted::default());
+    daybook.shared.open_counter(Counter { name: "main".to_owned(), portfolio, broker: broker.clone() });
+    (daybook, mine, broker)
+}
+
+#[tokio::test]
+async fn orders_are_off_unless_somebody_switched_them_on() {
+    let daybook = Daybook::new();
+    let mine = daybook.portfolio("Mine").await;
+    let path = format!("/v1/portfolios/{mine}/orders");
+    let order = json!({ "symbol": "ACME", "side": "buy", "quantity": "1" });
+    let refused = daybook.post(&path, &order).await.is(409, "conflict");
+    assert!(refused["detail"].as_str().unwrap().contains("orders = true"), "{refused}");
+    assert_eq!(daybook.get(&path).await.has(200).json()["items"], json!([]));
+}
+
+#[tokio::test]
+async fn an_order_is_recorded_and_sent_once_however_often_it_is_asked_for() {
+    let (daybook, mine, broker) = trading().await;
+    let path = format!("/v1/portfolios/{mine}/orders");
+    broker.say(200, &json!({ "id": "b-1", "status": "accepted", "filled_qty": "0" }));
+    let order = json!({ "symbol": "acme", "side": "buy", "quantity": "2.5", "kind": "limit", "limit": "9.99", "strategy": "swing" });
+    let key = [("idempotency-key", "once")];
+    let made = daybook.post_keyed(&path, &order, &key).await.has(201).json();
+    assert_eq!((&made["status"], &made["broker_order"]), (&json!("accepted"), &json!("b-1")));
+    let again = daybook.post_keyed(&path, &order, &key).await.has(201).json();
+    assert_eq!(again["id"], made["id"]);
+    let asked = broker.asked();
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    assert_eq!(
+        asked[0],
+        json!({ "symbol": "ACME", "side": "buy", "type": "limit", "time_in_force": "day", "qty": "2.5",
+                "limit_price": "9.99", "client_order_id": format!("swing:{}", made["id"].as_str().unwrap()) })
+    );
+    let listed = daybook.get(&path).await.has(200).json();
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1);
+    assert_eq!(listed["items"][0], again);
+}
+
+#[tokio::test]
+async fn what_the_broker_refuses_is_told_and_what_it_does_not_answer_stays_open() {
+    let (daybook, mine, broker) = trading().await;
+    let path = format!("/v1/portfolios/{mine}/orders");
+    let order = json!({ "symbol": "ACME", "side": "sell", "quantity": "1000000" });
+    broker.say(403, &json!({ "code": 40_310_000, "message": "insufficient qty available for order" }));
+    let refused = daybook.post(&path, &order).await.has(201).json();
+    assert_eq!(refused["status"], "rejected");
+    assert_eq!(refused["reason"], "insufficient qty available for order");
+    let open = daybook.post(&path, &order).await.has(201).json();
+    assert_eq!(open["status"], "submitted");
+    broker.say(500, &json!({ "message": "internal server error" }));
+    assert_eq!(daybook.post(&path, &order).await.has(201).json()["status"], "submitted");
+    assert_eq!(daybook.get(&path).await.has(200).json()["items"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn an_order_that_makes_no_sense_is_refused_by_its_field_and_never_sent() {
+    let (daybook, mine, broker) = trading().await;
+    let path = format!("/v1/portfolios/{mine}/orders");
+    for (order, field) in [
+        (json!({ "symbol": "ACMEE", "side": "buy", "quantity": "1" }), "symbol"),
+        (json!({ "symbol": "ACME", "side": "hold", "quantity": "1" }), "side"),
+        (json!({ "symbol": "ACME", "side": "buy" }), "quantity"),
+        (json!({ "symbol": "ACME", "side": "buy", "quantity": "1", "amount": "5" }), "quantity"),
+        (json!({ "symbol": "ACME", "side": "buy", "quantity": "-1" }), "quantity"),
+        (json!({ "symbol": "ACME", "side": "buy", "quantity": "one" }), "quantity"),
+        (json!({ "symbol": "ACME", "side": "buy", "quantity": "1", "kind": "limit" }), "limit"),
+        (json!({ "symbol": "ACME", "side": "buy", "quantity": "1", "stop": "5" }), "stop"),
+        (json!({ "symbol": "ACME", "side": "buy", "quantity": "1", "strategy": "a:b" }), "strategy"),
+        (
+            json!({ "symbol": "ACME", "side": "buy", "quantity": "1", "extended_hours": "yes" }),
+            "extended_hours",
+        ),
+    ] {
+        let answer = daybook.post(&path, &order).await.has(422).json();
+        assert!(answer.to_string().contains(&format!("\"{field}\"")), "{field}: {answer}");
+    }
+    assert_eq!(broker.asked(), Vec::<Value>::new());
+    assert_eq!(daybook.get(&path).await.has(200).json()["items"], json!([]));
+}
