@@ -17,9 +17,8 @@ mod translate;
 mod wire;
 
 pub(crate) use books::Books;
-pub(crate) use broker::Broker;
 #[cfg(test)]
-pub(crate) use broker::{Call, Deaf, Ear};
+pub(crate) use broker::{Broker, Call, Deaf, Ear};
 pub(crate) use client::Client;
 pub(crate) use engine::{Engine, OnceReport};
 
