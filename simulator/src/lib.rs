@@ -5,6 +5,24 @@
 //! it says itself ([`Answer`], [`Outgoing`]), so that a simulated network can act it out as well as a real one. [`StandIn`]
 //! puts it on a real port.
 //!
+//! ```
+//! use daybook_schemas::Timestamp;
+//! use daybook_simulator::{Keys, Life, PerMillion, Rates, Request, World};
+//!
+//! let start = Timestamp::parse("2024-06-03T14:00:00Z")?;
+//! let mut world = World::new(42, start);
+//! world.open(&Keys::new("KEY", "SECRET"), true, 100_000.into());
+//! world.animate(Life::new(42, "KEY", 600));
+//! world.faults.rates = Rates::all(PerMillion::percent(1));
+//! let later = start.plus_nanos(60_000_000_000);
+//! let fills = Request::get("/v2/account/activities/FILL?direction=asc").with_keys("KEY", "SECRET");
+//! if let Some(response) = world.handle(&fills, later).response() {
+//!     println!("{} {}", response.status, response.body_json());
+//! }
+//! assert!(!world.books("KEY")?.fills.is_empty());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Nothing here is shared with the code under test: a misunderstanding of the broker shows as a difference.
 
 pub mod broker;

@@ -26,8 +26,8 @@ pub struct Life {
     seen: (Option<AccountNo>, usize),
     /// Until which day splits and dividends were looked at.
     nights: Option<Day>,
-    /// Dividends on their way: when, what, on how many, how much.
-    promised: Vec<(Day, String, Decimal, Decimal)>,
+    /// Dividends on their way: to whom, when, for what, on how many, how much.
+    promised: Vec<(AccountNo, Day, String, Decimal, Decimal)>,
 }
 
 /// Half of all orders carry one of these in front of their id.
@@ -150,19 +150,20 @@ impl Life {
                     }
                     // Paper money earns no dividends.
                     CorporateAction::Dividend { payable, rate, .. } if !account.paper => {
-                        self.promised.push((payable, symbol.to_owned(), holding.quantity, rate));
+                        self.promised.push((number, payable, symbol.to_owned(), holding.quantity, rate));
                     }
                     CorporateAction::Dividend { .. } => {}
                 }
             }
         }
+        // What was promised to an account that is no longer here went with it.
+        self.promised.retain(|(to, ..)| *to == number);
         let (due, waiting): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.promised).into_iter().partition(|(day, ..)| *day <= today);
+            std::mem::take(&mut self.promised).into_iter().partition(|(_, day, ..)| *day <= today);
         self.promised = waiting;
-        rows.extend(
-            due.into_iter()
-                .map(|(day, symbol, quantity, rate)| NonTrade::dividend(day, &symbol, quantity, rate)),
-        );
+        for (_, day, symbol, quantity, rate) in due {
+            rows.push(NonTrade::dividend(day, &symbol, quantity, rate));
+        }
         if !account.paper && self.dice.chance(PerMillion::percent(10)) {
             rows.push(NonTrade::cash("CSD", today, Decimal::from(self.dice.between(1, 20) * 100)));
         }

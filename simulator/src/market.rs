@@ -14,6 +14,9 @@ const OCTAVES: usize = 11;
 /// The slowest noise's reach in parts per billion: a fifth of the price, so that the sum stays under two fifths.
 const LARGEST_PPB: i64 = 200_000_000;
 
+/// Before 1990-01-01T00:00:00Z there are no bars: a request for all of time must not walk through centuries.
+const HISTORY_BEGINS: Timestamp = Timestamp::from_nanos(631_152_000 * SECOND);
+
 /// What kind of thing a symbol names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -492,6 +495,10 @@ impl Market {
         }
         let zone = bar_zone(listing);
         let until = query.until.min(query.now);
+        let query = &BarQuery { from: query.from.max(HISTORY_BEGINS), ..*query };
+        if until < query.from {
+            return Vec::new();
+        }
         let (first, last) = (bucket_day(query.timeframe, query.from.day_in(zone)), until.day_in(zone));
         let mut found = Vec::new();
         let mut path = Path::new(self.seed, listing);

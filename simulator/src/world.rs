@@ -16,6 +16,7 @@ use rust_decimal::Decimal;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 const MILLISECOND: i64 = 1_000_000;
 const SECOND: i64 = 1_000_000_000;
@@ -128,6 +129,8 @@ pub struct World {
     pub limits: Limits,
     /// How orders that come in over the wire are filled.
     pub matching: Matching,
+    /// How long a row that was written down does not show in the activities yet; the socket has told of it by then.
+    pub lag: Duration,
     now: Timestamp,
     skew: i64,
     queue: BTreeMap<(Timestamp, u64), Due>,
@@ -152,6 +155,7 @@ impl World {
             faults: Faults::new(seed),
             limits: Limits::default(),
             matching: Matching::Automatic { partial: PerMillion::percent(10) },
+            lag: Duration::ZERO,
             now: start,
             skew: 0,
             queue: BTreeMap::new(),
@@ -368,7 +372,7 @@ impl World {
             Event::Autumn => {
                 let price = self.market.price("BTC/USD", self.now).unwrap_or(Decimal::ONE_HUNDRED);
                 let (first, second) = autumn_half_past_one(now).unwrap_or((now, now));
-                let half = Decimal::new(5, 1);
+                let half = Decimal::new(5, 3);
                 let parts = [(half, price, first), (half, price, second)];
                 self.broker.trade_in_parts(
                     account,

@@ -243,3 +243,35 @@ fn a_page_out_of_a_hundred_thousand_costs_a_page() {
     assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
     let _: Timestamp = last;
 }
+
+#[test]
+fn with_a_lag_a_row_is_told_of_before_it_shows() {
+    let mut world = with_fills(&[0]);
+    world.lag = std::time::Duration::from_secs(2);
+    let shown = |world: &mut World| {
+        let rows = get(world, "/v2/account/activities/FILL?direction=asc").body_json();
+        rows.as_array().map(Vec::len)
+    };
+    assert_eq!(shown(&mut world), Some(0));
+    world.advance(at("2024-06-03T14:00:01.9Z"));
+    assert_eq!(shown(&mut world), Some(0));
+    world.advance(at("2024-06-03T14:00:02Z"));
+    assert_eq!(shown(&mut world), Some(1));
+}
+
+/// What a schedule of the daemon's simulation costs on this side.
+#[test]
+fn a_world_is_cheap_enough_to_make_thousands_of_them() {
+    let began = std::time::Instant::now();
+    for seed in 0..100 {
+        let mut world = World::new(seed, at(crate::support::START));
+        world.open(&keys(), true, d("100000"));
+        world.scatter(&keys().id, at(crate::support::START), at("2024-06-03T15:00:00Z"), 20);
+        for minute in 1..=60 {
+            world.advance(at(crate::support::START).plus_nanos(minute * 60 * SECOND));
+            get(&mut world, "/v2/account/activities/FILL?direction=asc");
+        }
+    }
+    println!("a schedule of sixty pages: {:?}", began.elapsed() / 100);
+    assert!(began.elapsed() < std::time::Duration::from_secs(60), "{:?}", began.elapsed());
+}

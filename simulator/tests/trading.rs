@@ -268,3 +268,53 @@ fn an_answer_can_be_spoiled_only_on_the_way() {
     );
     assert_eq!(get(&mut world, "/v2/orders:by_client_order_id?client_order_id=value:1").status, 200);
 }
+
+#[test]
+fn a_position_is_closed_before_it_is_turned() {
+    let mut world = world();
+    let account = world.broker.account_of(&keys().id).unwrap();
+    let now = world.now();
+    world.broker.trade(account, "KO", Side::Buy, d("5"), d("60"), now);
+    let sell = |quantity: &str| {
+        order(
+            &json!({ "symbol": "KO", "qty": quantity, "side": "sell", "type": "market", "time_in_force": "day" }),
+        )
+    };
+    assert_eq!(send(&mut world, sell("6")).status, 403);
+    assert_eq!(send(&mut world, sell("5")).status, 200);
+    world.broker.trade(account, "KO", Side::Sell, d("5"), d("60"), now);
+    assert_eq!(send(&mut world, sell("0.5")).status, 403, "no parts of shares are sold short");
+    assert_eq!(send(&mut world, sell("2")).status, 200);
+    let id = world.broker.trade(account, "KO", Side::Sell, d("2"), d("61"), now);
+    assert_eq!(
+        get(&mut world, "/v2/account/activities/FILL")
+            .body_json()
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|row| row["id"] == *id)
+            .unwrap()["side"],
+        "sell_short"
+    );
+    let position = get(&mut world, "/v2/positions/KO").body_json();
+    assert_eq!(
+        (&position["qty"], &position["side"], &position["avg_entry_price"]),
+        (&"-2".into(), &"short".into(), &"61".into())
+    );
+}
+
+#[test]
+fn a_request_for_all_of_time_is_answered_soon() {
+    let mut world = world();
+    world.set_hours(Hours::NewYork);
+    let began = std::time::Instant::now();
+    for target in [
+        "/v2/stocks/bars?symbols=AAPL,KO&timeframe=12Month&start=1900-01-01&end=2199-12-31",
+        "/v8/finance/chart/AAPL?period1=-99999999999999&period2=99999999999999&interval=3mo",
+        "/v2/calendar?start=1900-01-01&end=2200-12-31",
+        "/v1/corporate-actions?start=1900-01-01&end=2200-12-31",
+    ] {
+        assert_eq!(get(&mut world, target).status, 200, "{target}");
+    }
+    assert!(began.elapsed() < std::time::Duration::from_secs(60), "{:?}", began.elapsed());
+}

@@ -82,6 +82,8 @@ pub struct HistoryQuery {
     pub after: Option<Timestamp>,
     /// Only rows written down before this.
     pub until: Option<Timestamp>,
+    /// Only rows written down until then, included: later ones do not show yet.
+    pub shown_until: Option<Timestamp>,
     /// Newest first.
     pub descending: bool,
     /// Only rows behind the one with this id.
@@ -258,6 +260,7 @@ impl Account {
             && query.order_id.as_ref().is_none_or(|wanted| order == Some(wanted))
             && query.after.is_none_or(|after| row.created_at > after)
             && query.until.is_none_or(|until| row.created_at < until)
+            && query.shown_until.is_none_or(|shown| row.created_at <= shown)
     }
 
     pub(crate) fn write(&mut self, row: Activity) {

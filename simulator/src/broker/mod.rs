@@ -324,12 +324,15 @@ impl Broker {
         if asked.side == Side::Buy && held >= Decimal::ZERO && value > buying_power(account, market, now) {
             return Err(BrokerError::forbidden("insufficient buying power"));
         }
-        let short = asked.side != Side::Buy && quantity > held.max(Decimal::ZERO);
-        if short && (class == Class::Crypto || !quantity.fract().is_zero()) {
+        // From long to short, or back, takes two orders; parts of shares and coins cannot be sold short at all.
+        let opposes = (asked.side == Side::Buy) == held.is_sign_negative() && !held.is_zero();
+        let crosses = opposes && quantity > held.abs();
+        let short = asked.side != Side::Buy && held <= Decimal::ZERO;
+        if crosses || short && (class == Class::Crypto || !quantity.fract().is_zero()) {
             return Err(BrokerError::forbidden(format!(
                 "insufficient qty available for order (requested: {}, available: {})",
                 quantity.round_dp(9).normalize(),
-                held.normalize()
+                held.abs().normalize()
             )));
         }
         Ok(())

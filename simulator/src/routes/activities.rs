@@ -10,10 +10,12 @@ use daybook_schemas::{Timestamp, Zone};
 const DAY: i64 = 86_400 * 1_000_000_000;
 
 pub(super) fn answer(world: &World, request: &Request, account: AccountNo, kind: Option<&str>) -> Response {
-    let query = match read(request, kind) {
+    let mut query = match read(request, kind) {
         Ok(query) => query,
         Err(message) => return unprocessable(&message),
     };
+    let lag = i64::try_from(world.lag.as_nanos()).unwrap_or(i64::MAX);
+    query.shown_until = (lag > 0).then(|| world.broker_now().plus_nanos(-lag));
     let Some(rows) = world.account(account).history(&query) else {
         return unprocessable("page_token is not the id of an activity of this account");
     };
@@ -93,6 +95,7 @@ fn read(request: &Request, kind: Option<&str>) -> Result<HistoryQuery, String> {
         order_id: request.parameter("order_id").map(str::to_owned),
         after,
         until,
+        shown_until: None,
         descending,
         page_token: request.parameter("page_token").map(str::to_owned),
         page_size,
