@@ -23,7 +23,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Nothing here is shared with the code under test: a misunderstanding of the broker shows as a difference.
+//! Of the code under test nothing is shared but the vocabulary's decimals, times and calendar: a misunderstanding of the
+//! broker shows as a difference.
 
 pub mod broker;
 pub mod calendar;

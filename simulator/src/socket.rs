@@ -217,7 +217,7 @@ impl Socket {
                 self.binary = self.owner.as_ref().is_some_and(|(_, account)| world.account(*account).paper);
                 let status = if admitted { "authorized" } else { "unauthorized" };
                 self.send(
-                    &json!({ "stream": "authorization", "data": { "status": status, "action": action } }),
+                    &json!({ "stream": "authorization", "data": { "status": status, "action": "authenticate" } }),
                     now,
                 );
             }

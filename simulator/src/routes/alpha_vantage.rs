@@ -41,6 +41,9 @@ fn body(world: &mut World, request: &Request) -> Value {
 fn is_over_limit(world: &mut World, key: &str) -> bool {
     let Some(limit) = world.limits.alpha_vantage_per_day else { return false };
     let today = today(world);
+    if world.counters.days.len() >= super::KEYS_COUNTED {
+        world.counters.days.retain(|_, (day, _)| *day == today);
+    }
     let (day, made) = world.counters.days.entry(key.to_owned()).or_insert((today, 0));
     if *day != today {
         (*day, *made) = (today, 0);

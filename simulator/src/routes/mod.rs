@@ -21,6 +21,8 @@ use std::collections::BTreeMap;
 
 const SECOND: i64 = 1_000_000_000;
 
+const KEYS_COUNTED: usize = 1_000;
+
 /// How many requests each key has made in its current minute and day.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counters {
@@ -173,6 +175,10 @@ fn count(world: &mut World, service: Service, key: &str, limit: Option<u32>) -> 
     let Some(limit) = limit else { return Counted::Unlimited };
     let minute = world.broker_now().nanos().div_euclid(60 * SECOND);
     let reset = (minute + 1) * 60;
+    // Keys are whatever a client sends: those of past minutes are forgotten before they fill the memory.
+    if world.counters.minutes.len() >= KEYS_COUNTED {
+        world.counters.minutes.retain(|_, (counted, _)| *counted == minute);
+    }
     let (counted, made) = world.counters.minutes.entry((service, key.to_owned())).or_insert((minute, 0));
     if *counted != minute {
         (*counted, *made) = (minute, 0);
