@@ -118,7 +118,6 @@ pub(super) struct Keeper {
     strangers: BTreeMap<(String, BarSize), (Timestamp, String)>,
     /// Cursors that had nothing to move with so far.
     pending: BTreeMap<String, String>,
-    actions_asked: Option<Day>,
 }
 
 impl Keeper {
@@ -151,7 +150,6 @@ impl Keeper {
             answered: BTreeMap::new(),
             strangers: BTreeMap::new(),
             pending: BTreeMap::new(),
-            actions_asked: None,
         }
     }
 
@@ -383,23 +381,23 @@ impl Keeper {
             .iter()
             .map(|(_, target, _)| target.subject.map(|subject| cursor_name(&self.scribe.feed, subject, size)))
             .collect();
+        let texts = self.read_cursors(names).await?;
+        Ok(texts.into_iter().map(|text| text.and_then(|text| Timestamp::parse(&text).ok())).collect())
+    }
+
+    /// What cursors say, those that had nothing to move with so far among them.
+    async fn read_cursors(&self, names: Vec<Option<String>>) -> Result<Vec<Option<String>>, Failure> {
         let (journal, pending) = (self.scribe.journal.clone(), self.pending.clone());
         blocking(move || {
-            names
-                .into_iter()
-                .map(|name| {
-                    let Some(name) = name else { return Ok(None) };
-                    let text = match pending.get(&name) {
-                        Some(text) => Some(text.clone()),
-                        None => journal
-                            .ledger()
-                            .cursor(&name)
-                            .map_err(JournalError::from)?
-                            .and_then(|bytes| String::from_utf8(bytes.into()).ok()),
-                    };
-                    Ok(text.and_then(|text| Timestamp::parse(&text).ok()))
-                })
-                .collect()
+            let read = |name: Option<String>| {
+                let Some(name) = name else { return Ok(None) };
+                if let Some(text) = pending.get(&name) {
+                    return Ok(Some(text.clone()));
+                }
+                let bytes = journal.ledger().cursor(&name)?;
+                Ok(bytes.and_then(|bytes| String::from_utf8(bytes.into()).ok()))
+            };
+            names.into_iter().map(read).collect()
         })
         .await
     }
@@ -532,60 +530,71 @@ impl Keeper {
         self.strangers.insert((name.to_owned(), size), (again, said));
     }
 
-    /// Corporate actions around today, once a day.
+    /// Corporate actions around today, once a day; of a symbol that is new, as far back as its bars.
     async fn ask_actions(&mut self, wanted: &Wanted, round: &mut Round) -> Result<(), Failure> {
         let today = self.clock.now().day_in(Zone::NEW_YORK);
-        let cursor = format!("prices:{}:actions", self.config.name);
-        if self.actions_asked.is_none() && !self.pending.contains_key(&cursor) {
-            let (journal, name) = (self.scribe.journal.clone(), cursor.clone());
-            let read =
-                blocking(move || Ok(journal.ledger().cursor(&name).map_err(JournalError::from)?)).await?;
-            let text = read.and_then(|bytes| String::from_utf8(bytes.into()).ok());
-            self.actions_asked = text.and_then(|text| Day::parse(&text).ok());
-        }
-        if self.actions_asked.is_some_and(|asked| asked >= today) {
-            return Ok(());
-        }
-        let back = self.actions_asked.map_or(0, |asked| today.number() - asked.number());
         let depth = i32::try_from(self.config.backfill_days).unwrap_or(i32::MAX);
-        let first = match self.actions_asked {
-            Some(_) => today.plus_days(-back - ACTION_DAYS),
-            None => today.plus_days(-depth.max(ACTION_DAYS)),
-        };
+        let of_new = today.plus_days(-depth.max(ACTION_DAYS));
         let stocks: Vec<(String, Target)> = wanted
             .targets
             .values()
             .filter(|target| target.market == Market::Stocks)
+            .filter(|target| !self.strangers.contains_key(&(target.symbol.text.clone(), BarSize::Day)))
             .filter_map(|target| {
                 let spelled = self.feed.spell(&target.symbol, target.market, BarSize::Day)?;
                 Some((spelled, target.clone()))
             })
             .collect();
-        for part in stocks.chunks(self.feed.symbols_max()) {
-            let symbols: Vec<String> = part.iter().map(|(spelled, _)| spelled.clone()).collect();
-            let targets: Arc<BTreeMap<String, Target>> = Arc::new(part.iter().cloned().collect());
-            let mut token: Option<String> = None;
-            for _ in 0..PAGES_MAX {
-                let feed = self.feed.clone();
-                let asked = self.patiently(|| {
-                    feed.actions(&symbols, first, today.plus_days(ACTION_DAYS), token.as_deref())
-                });
-                let page = match asked.await {
-                    Ok(page) => page,
-                    // Bars name the symbol too, and are asked without it then.
-                    Err(Trouble::Unknown { .. }) => break,
-                    Err(Trouble::Failed(failure)) => return Err(failure),
-                };
-                let next = page.next.clone().filter(|next| Some(next) != token.as_ref());
-                self.record_actions(page, &targets, round).await?;
-                match next {
-                    Some(next) => token = Some(next),
-                    None => break,
-                }
+        let name = |target: &Target| format!("prices:{}:actions:{}", self.config.name, target.symbol.text);
+        let names = stocks.iter().map(|(_, target)| Some(name(target))).collect();
+        let asked = self.read_cursors(names).await?;
+        let mut groups: BTreeMap<Day, Vec<(String, Target)>> = BTreeMap::new();
+        for (stock, asked) in stocks.into_iter().zip(asked) {
+            let asked = asked.and_then(|text| Day::parse(&text).ok());
+            if asked.is_none_or(|asked| asked < today) {
+                let first = asked.map_or(of_new, |asked| asked.plus_days(-ACTION_DAYS));
+                groups.entry(first).or_default().push(stock);
             }
         }
-        self.actions_asked = Some(today);
-        self.pending.insert(cursor, today.to_string());
+        for (first, stocks) in groups {
+            for part in stocks.chunks(self.feed.symbols_max()) {
+                self.ask_actions_of(part, first, today, round).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn ask_actions_of(
+        &mut self,
+        stocks: &[(String, Target)],
+        first: Day,
+        today: Day,
+        round: &mut Round,
+    ) -> Result<(), Failure> {
+        let symbols: Vec<String> = stocks.iter().map(|(spelled, _)| spelled.clone()).collect();
+        let targets: Arc<BTreeMap<String, Target>> = Arc::new(stocks.iter().cloned().collect());
+        let mut token: Option<String> = None;
+        for _ in 0..PAGES_MAX {
+            let feed = self.feed.clone();
+            let asked = self
+                .patiently(|| feed.actions(&symbols, first, today.plus_days(ACTION_DAYS), token.as_deref()));
+            let page = match asked.await {
+                Ok(page) => page,
+                // Bars name the symbol too, and are asked without it then.
+                Err(Trouble::Unknown { .. }) => return Ok(()),
+                Err(Trouble::Failed(failure)) => return Err(failure),
+            };
+            let next = page.next.clone().filter(|next| Some(next) != token.as_ref());
+            self.record_actions(page, &targets, round).await?;
+            match next {
+                Some(next) => token = Some(next),
+                None => break,
+            }
+        }
+        for (_, target) in stocks {
+            let name = format!("prices:{}:actions:{}", self.config.name, target.symbol.text);
+            self.pending.insert(name, today.to_string());
+        }
         Ok(())
     }
 

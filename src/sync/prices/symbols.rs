@@ -3,6 +3,7 @@
 use super::feed::Market;
 use crate::importers::symbols::{self, Symbol};
 use crate::journal::{Journal, JournalError, Moment};
+use crate::sync::instruments::{SymbolError, known_symbol};
 use daybook_projections::Resolution;
 use daybook_schemas::events::IdentifierScheme;
 use daybook_schemas::{Currency, Day, InstrumentId, PortfolioId};
@@ -93,6 +94,16 @@ pub(super) fn wanted(
         };
         if wanted.targets.contains_key(&symbol.text) {
             continue;
+        }
+        if !matches!(symbol.form, symbols::Form::Pair { .. }) {
+            match known_symbol(journal, &library, &symbol.text, true) {
+                Ok(_) => {}
+                Err(SymbolError::Unknown(unknown)) => {
+                    wanted.refused.insert(symbol.text.clone(), unknown.to_string());
+                    continue;
+                }
+                Err(SymbolError::Journal(error)) => return Err(error),
+            }
         }
         let mut class = None;
         let subject = if let symbols::Form::Pair { base, quote } = symbol.form {

@@ -545,6 +545,22 @@ async fn requests_of_a_day_are_counted_and_the_rest_waits_for_the_next() {
     running.await.unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_ticker_that_no_list_has_is_refused_with_the_nearest_ones() {
+    let world = World::new(FRIDAY);
+    let list = world.directory.path().join("list.csv");
+    std::fs::write(&list, "symbol,name\nACME,Acme\nBOLT,Bolt\n").unwrap();
+    let source = config::InstrumentSource::List { path: list, every: Duration::from_secs(60) };
+    let listed = config::Config { instruments: source, ..config::Config::default() };
+    let clock: Arc<dyn WallClock> = world.clock.clone();
+    crate::sync::instruments::refresh_once(&listed, &world.journal, &clock).await.unwrap().unwrap();
+    let feed = Arc::new(MadeUp::new(&world.clock));
+    let round = world.keeper(&feed, &config("made-up", &["BOLT", "ACNE"])).round().await;
+    assert_eq!((round.failure.clone(), prices(&round, "BOLT").0), (None, 8));
+    assert!(round.unknown["ACNE"].contains("the nearest are ACME"), "{:?}", round.unknown);
+    assert!(feed.asked.lock().unwrap().iter().all(|ask| ask.symbols == ["BOLT"]));
+}
+
 #[test]
 fn a_feed_that_lacks_its_keys_says_what_to_add() {
     let clock: Arc<dyn WallClock> = Arc::new(crate::sync::pace::MachineClock);

@@ -242,6 +242,27 @@ async fn answers_that_are_spoilt_lose_nothing_and_double_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_market_is_open_the_price_of_now_is_asked_for_too() {
+    for (kind, name) in
+        [(FeedKind::Alpaca, "alpaca"), (FeedKind::AlphaVantage, "vantage"), (FeedKind::Yahoo, "yahoo")]
+    {
+        let scene = Scene::new("2024-06-07T15:00:30Z");
+        let cadence = Cadence::MarketHours(Duration::from_secs(60));
+        let feed = PriceFeed { cadence, ..scene.feed(kind, name, &["KO"]) };
+        let once = scene.once(vec![feed]).await;
+        assert_eq!(once[0].failure, None, "{name}");
+        let id = scene.id("KO");
+        let library = scene.journal.library().unwrap();
+        let now = WallClock::now(&scene.hands);
+        let latest = library.prices.latest(id, now, library.applied()).unwrap().unwrap();
+        assert!(latest.occurred_at > at("2024-06-07T14:55:00Z"), "{name}: {latest:?}");
+        assert_eq!(latest.day, None, "{name}: the day that is still traded has no close");
+        let price = scene.outside.world().market.price("KO", latest.occurred_at).unwrap();
+        assert!((latest.price - price).abs() < Decimal::ONE, "{name}: {latest:?} for {price}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wrong_keys_halt_and_say_what_to_do() {
     let scene = Scene::new(EVENING);
     let wrong = PriceFeed {
