@@ -284,7 +284,7 @@ mod tests {
             let easter = easter(year);
             prop_assert_eq!(easter.weekday(), Weekday::Sun);
             let within = (easter.month(), easter.day());
-            prop_assert!((3, 22) <= within && within <= (4, 25));
+            prop_assert!(((3, 22)..=(4, 25)).contains(&within));
         }
     }
 }

@@ -85,7 +85,7 @@ pub(super) fn check(
         for account in accounts {
             let now_open: Vec<&Difference> =
                 differences.iter().filter(|difference| difference.account == account).collect();
-            let open = open_breaks(journal, account)?;
+            let open = breaks_of(journal, account)?;
             settle(account, &open, &now_open, now, &mut drafts, &mut checked);
         }
         if !drafts.is_empty() {
@@ -318,12 +318,12 @@ fn stream_of(account: AccountId) -> String {
     stream::sync("prices", &account.to_string())
 }
 
-/// The breaks of an account that are open, with the sequences that found them, and how often each was found.
-fn open_breaks(
-    journal: &Journal,
-    account: AccountId,
-) -> Result<BTreeMap<(InstrumentId, String), (Option<u64>, u32)>, JournalError> {
-    let mut breaks: BTreeMap<(InstrumentId, String), (Option<u64>, u32)> = BTreeMap::new();
+/// Breaks by instrument and action: the sequence that found it, while it is open, and how often it was found.
+type Breaks = BTreeMap<(InstrumentId, String), (Option<u64>, u32)>;
+
+/// The breaks that were ever found of an account.
+fn breaks_of(journal: &Journal, account: AccountId) -> Result<Breaks, JournalError> {
+    let mut breaks = Breaks::new();
     let mut fault = None;
     let name = stream_of(account);
     journal.ledger().scan_stream(&name, 1, usize::MAX, Direction::Forward, &mut |record| {
@@ -353,7 +353,7 @@ fn open_breaks(
 /// What is to be recorded so that exactly these differences are open.
 fn settle(
     account: AccountId,
-    known: &BTreeMap<(InstrumentId, String), (Option<u64>, u32)>,
+    known: &Breaks,
     now_open: &[&Difference],
     now: Timestamp,
     drafts: &mut Vec<Draft>,

@@ -15,8 +15,8 @@ use daybook_schemas::events::{
     IdentifierScheme, PriceTick, QuarantineReason, RawRow, RecordQuarantined, TickKind,
 };
 use daybook_schemas::{
-    Currency, Day, ExternalId, FxRate, KeyId, Money, PortfolioId, Price, Quantity, Sealed, Timestamp, Zone,
-    stream,
+    Currency, Day, ExternalId, FxRate, KeyId, Money, PortfolioId, Price, Quantity, Ratio, Sealed, Timestamp,
+    Zone, stream,
 };
 use rust_decimal::Decimal;
 use std::collections::BTreeMap;
@@ -557,8 +557,8 @@ fn content(bar: &BarClosed) -> [u8; 32] {
     }
     number(bar.volume.map(Quantity::get));
     number(bar.trades.map(Decimal::from));
-    number(bar.unadjusted_by.map(|ratio| ratio.numerator()));
-    number(bar.unadjusted_by.map(|ratio| ratio.denominator()));
+    number(bar.unadjusted_by.map(Ratio::numerator));
+    number(bar.unadjusted_by.map(Ratio::denominator));
     hasher.update(bar.currency.as_str().as_bytes());
     *hasher.finalize().as_bytes()
 }

@@ -283,10 +283,9 @@ impl Listener {
                                 // A trade before or after the session would stand in for the day's close.
                                 if let Some((instrument, _)) = subscribed.get(&trade.symbol)
                                     && calendar::is_open(trade.at)
+                                    && self.is_of_the_past(&trade)
                                 {
-                                    if self.is_of_the_past(&trade) {
-                                        thinning.take(*instrument, trade);
-                                    }
+                                    thinning.take(*instrument, trade);
                                 }
                             }
                             Said::Error { code, text } => return refused(code, &text),

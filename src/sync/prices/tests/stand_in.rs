@@ -158,18 +158,18 @@ async fn three_feeds_say_what_was_traded_and_one_split_is_one() {
         }
     }
     assert!(scene.closes("BRK.B", "yahoo").len() >= 13 && scene.closes("BTC/USD", "alpaca").len() >= 19);
-    let (library, id) = (scene.journal.library().unwrap(), scene.id("KO"));
-    let splits = library.prices.announced_splits(id, library.applied());
+    let id = scene.id("KO");
+    let known = scene.journal.library().unwrap().applied();
+    let splits = scene.journal.library().unwrap().prices.announced_splits(id, known);
     let [split] = splits.as_slice() else { panic!("{splits:?}") };
     assert_eq!((split.effective, split.ratio.to_string()), (day("2024-06-04"), "3:1".to_owned()));
-    let dividends = library.prices.announced_dividends(id, library.applied());
+    let dividends = scene.journal.library().unwrap().prices.announced_dividends(id, known);
     assert!(
         dividends
             .iter()
             .any(|one| one.effective == day("2024-05-30") && one.cash.amount() == Decimal::new(51, 2)),
         "{dividends:?}"
     );
-    drop(library);
 
     let head = scene.journal.ledger().head();
     for once in scene.once(feeds).await {
