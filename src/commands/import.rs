@@ -177,7 +177,7 @@ impl Errand<'_> {
         let contents = self
             .files
             .iter()
-            .map(|path| Ok((path, read(path)?)))
+            .map(|path| Ok((path, read(path, self.format)?)))
             .collect::<Result<Vec<_>, CommandError>>()?;
         // Prices may be the first thing that a ledger holds; a portfolio must be there already.
         let access = match (self.dry_run, self.portfolio) {
@@ -235,8 +235,9 @@ fn name(path: &Path) -> String {
     path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
-/// Reads a file that is a table of lines. One with a line that goes on and on, or that never ends, is given up early.
-fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
+/// Reads a file. A table with a line that goes on and on, or that never ends, is given up early, and so is JSON that
+/// does not begin as such; a list of JSON may be one line.
+fn read(path: &Path, format: Format) -> Result<Vec<u8>, CommandError> {
     let unusable = |what: String| CommandError::Unusable(format!("{}: {what}", path.display()));
     let mut file = std::fs::File::open(path).map_err(|error| unusable(error.to_string()))?;
     let mut bytes = Vec::new();
@@ -254,8 +255,16 @@ fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
             line += 1;
             start = bytes.len() + place + 1;
         }
+        let first = bytes.is_empty();
         bytes.extend_from_slice(read);
-        if bytes.len() - start > LINE_BYTES_MAX {
+        let json = format == Format::Alpaca;
+        if json && first && !read.iter().any(|byte| matches!(byte, b'[' | b'{')) {
+            return Err(unusable(
+                "the file does not begin with a list or an object, so this is no JSON: check that it is the right file"
+                    .to_owned(),
+            ));
+        }
+        if !json && bytes.len() - start > LINE_BYTES_MAX {
             return Err(CommandError::Unusable(format!(
                 "{}:{line}: the line is longer than {LINE_BYTES_MAX} bytes, so this is no table of rows: check that it is the right file",
                 path.display()
