@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod brokers;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod configuration;
