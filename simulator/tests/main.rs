@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod activities;
 #[cfg(test)]
+mod any_request;
+#[cfg(test)]
 mod data;
 #[cfg(test)]
 mod faults;

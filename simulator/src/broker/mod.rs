@@ -321,19 +321,20 @@ impl Broker {
             Size::Notional(dollars) => (dollars.checked_div(price).unwrap_or_default(), dollars),
         };
         let held = account.quantity(&asked.symbol);
-        if asked.side == Side::Buy && held >= Decimal::ZERO && value > buying_power(account, market, now) {
-            return Err(BrokerError::forbidden("insufficient buying power"));
-        }
         // From long to short, or back, takes two orders; parts of shares and coins cannot be sold short at all.
         let opposes = (asked.side == Side::Buy) == held.is_sign_negative() && !held.is_zero();
         let crosses = opposes && quantity > held.abs();
-        let short = asked.side != Side::Buy && held <= Decimal::ZERO;
+        let opens = if asked.side == Side::Buy { held >= Decimal::ZERO } else { held <= Decimal::ZERO };
+        let short = opens && asked.side != Side::Buy;
         if crosses || short && (class == Class::Crypto || !quantity.fract().is_zero()) {
             return Err(BrokerError::forbidden(format!(
                 "insufficient qty available for order (requested: {}, available: {})",
                 quantity.round_dp(9).normalize(),
                 held.abs().normalize()
             )));
+        }
+        if opens && value > buying_power(account, market, now) {
+            return Err(BrokerError::forbidden("insufficient buying power"));
         }
         Ok(())
     }
