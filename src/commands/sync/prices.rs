@@ -65,6 +65,9 @@ async fn once(prices: &config::Prices, journal: &Arc<Journal>) -> Result<Outcome
         for (name, why) in &once.unknown {
             terminal::remark(format_args!("{}: {name} is not priced: {why}", once.feed));
         }
+        for text in &once.remarks {
+            terminal::remark(format_args!("{}: {text}", once.feed));
+        }
         if let Some(text) = &once.failure {
             terminal::complain(&format_args!("{}: {text}", once.feed));
         }

@@ -25,6 +25,8 @@ pub(super) struct Gathered {
     pub(super) tallies: BTreeMap<String, Tally>,
     /// Files that cannot be imported, and why.
     pub(super) faults: BTreeMap<String, String>,
+    /// Of these, what was not said at an earlier look.
+    pub(super) fresh: Vec<String>,
     /// All new events.
     pub(super) appended: u64,
 }
@@ -87,7 +89,7 @@ impl PriceFolder {
                     None
                 }
                 Err(Unusable::File(fault)) => {
-                    tracing::warn!("{fault}");
+                    gathered.fresh.push(fault.clone());
                     gathered.faults.insert(name, fault.clone());
                     Some(fault)
                 }

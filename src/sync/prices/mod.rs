@@ -66,6 +66,8 @@ pub(crate) struct OnceOf {
     pub(crate) tallies: BTreeMap<String, Tally>,
     /// What it does not price, and why.
     pub(crate) unknown: BTreeMap<String, String>,
+    /// What it did not answer, though it has what was missing.
+    pub(crate) remarks: Vec<String>,
     /// Why it failed, if it did.
     pub(crate) failure: Option<String>,
 }
@@ -198,6 +200,7 @@ pub(crate) async fn run_once(
                 let round = keeper.round().await;
                 once.tallies = round.tallies;
                 once.unknown = round.unknown;
+                once.remarks = round.failed;
                 once.failure = round.failure.map(|failure| match failure {
                     Failure::Halt(text) | Failure::Later(text, _) => text,
                 });
@@ -336,6 +339,9 @@ async fn watch_folder(
             return;
         };
         folder = back;
+        for fault in gathered.iter().flat_map(|gathered| &gathered.fresh) {
+            tracing::warn!(feed = %config.name, "{fault}");
+        }
         source.update(|status| {
             status.next_attempt = Some(due::after(now, every));
             match &gathered {

@@ -162,6 +162,10 @@ impl Keeper {
         while !*self.stop.borrow() {
             let round = self.round().await;
             let now = self.clock.now();
+            for text in round.failure.iter().map(Failure::text).chain(round.failed.iter().map(String::as_str))
+            {
+                tracing::warn!(feed = %self.config.name, "{text}");
+            }
             let next = match &round.failure {
                 Some(Failure::Halt(_)) => None,
                 Some(Failure::Later(_, wait)) => {
@@ -219,7 +223,6 @@ impl Keeper {
         });
         let mut round = Round::default();
         if let Err(failure) = self.ask_all(&mut round).await {
-            tracing::warn!(feed = %self.config.name, "{}", failure.text());
             round.failure = Some(failure);
         }
         self.rota.report(self.place, round.failure.is_none());
@@ -295,9 +298,9 @@ impl Keeper {
                 }
             }
         }
-        if let Some(text) = round.failed.first() {
+        if !round.failed.is_empty() {
             // What was not answered is asked for again soon, though the rest is there.
-            return Err(Failure::Later(text.clone(), None));
+            return Err(Failure::Later(round.failed.remove(0), None));
         }
         self.ask_latest(&wanted, round).await
     }
@@ -647,6 +650,11 @@ impl Keeper {
                 let latest = match self.patiently(|| feed.latest(part, market)).await {
                     Ok(latest) => latest,
                     Err(Trouble::Unknown { .. }) => continue,
+                    // Whoever has the bars has what was asked for; the price of now is asked for again soon.
+                    Err(Trouble::Failed(Failure::Later(text, None))) => {
+                        round.failed.push(format!("no price of now: {text}"));
+                        break;
+                    }
                     Err(Trouble::Failed(failure)) => return Err(failure),
                 };
                 let (scribe, targets) = (self.scribe.clone(), targets.clone());

@@ -14,7 +14,7 @@ use crate::journal::{Access, Opening};
 use async_trait::async_trait;
 use daybook_projections::Resolution;
 use daybook_schemas::events::{IdentifierScheme, QuarantineReason};
-use daybook_schemas::{Day, InstrumentId, Timestamp, calendar};
+use daybook_schemas::{Currency, Day, InstrumentId, Timestamp, calendar};
 use rust_decimal::Decimal;
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -107,7 +107,7 @@ impl MadeUp {
 #[async_trait]
 impl Feed for MadeUp {
     fn spell(&self, symbol: &Symbol, market: Market, size: BarSize) -> Option<String> {
-        (market == Market::Stocks && size == BarSize::Day).then(|| symbol.text.clone())
+        (market != Market::Crypto && size == BarSize::Day).then(|| symbol.text.clone())
     }
 
     fn symbols_max(&self) -> usize {
@@ -543,6 +543,60 @@ async fn requests_of_a_day_are_counted_and_the_rest_waits_for_the_next() {
     }
     world.tell.send(true).unwrap();
     running.await.unwrap();
+}
+
+/// A feed that has bars, and no price of now.
+struct NotNow(MadeUp);
+
+#[async_trait]
+impl Feed for NotNow {
+    fn spell(&self, symbol: &Symbol, market: Market, size: BarSize) -> Option<String> {
+        self.0.spell(symbol, market, size)
+    }
+    fn symbols_max(&self) -> usize {
+        self.0.symbols_max()
+    }
+    fn delay(&self, size: BarSize) -> Duration {
+        self.0.delay(size)
+    }
+    fn freshness(&self, size: BarSize) -> Duration {
+        self.0.freshness(size)
+    }
+    async fn bars(&self, ask: &BarAsk, page: Option<&str>) -> Result<Page, FeedError> {
+        self.0.bars(ask, page).await
+    }
+    fn has_latest(&self) -> bool {
+        true
+    }
+    async fn latest(&self, _: &[String], _: Market) -> Result<Vec<LatestOf>, FeedError> {
+        Err(FeedError::Nonsense("nothing there".to_owned()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_feed_without_a_price_of_now_has_its_bars_all_the_same() {
+    let world = World::new("2024-01-05T15:00:00Z");
+    let config = PriceFeed { cadence: Cadence::Hourly, ..config("made-up", &["ACME"]) };
+    let feed = Arc::new(NotNow(MadeUp::new(&world.clock)));
+    let (rota, source) =
+        (Arc::new(Rota::new(&[], std::slice::from_ref(&config))), world.board.add("made-up", "prices", None));
+    let (journal, clock, stop) = (world.journal.clone(), world.clock.clone(), world.tell.subscribe());
+    let round = Keeper::new(feed, config, 0, rota, journal, clock, source.clone(), stop).round().await;
+    assert_eq!((round.failure, world.bars("ACME").len()), (None, 7));
+    assert_eq!(source.status().state, State::Current);
+    assert_eq!(source.status().detail.as_deref(), Some("no price of now: nothing there"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pair_of_currencies_is_a_rate_of_exchange() {
+    let world = World::new(FRIDAY);
+    let feed = Arc::new(MadeUp::new(&world.clock));
+    let round = world.keeper(&feed, &config("made-up", &["EURUSD"])).round().await;
+    assert_eq!((round.failure.clone(), round.tallies.contains_key("EUR/USD")), (None, true));
+    let library = world.journal.library().unwrap();
+    let (euro, dollar) = (Currency::parse("EUR").unwrap(), Currency::USD);
+    let rate = library.prices.rate(euro, dollar, at("2024-01-05T12:00:00Z"), library.applied()).unwrap();
+    assert_eq!((rate.rate, rate.occurred_at), (Decimal::from(126), at("2024-01-04T23:59:59.999999999Z")));
 }
 
 #[tokio::test(start_paused = true)]
