@@ -692,6 +692,40 @@ impl Ledger {
         Ok(found)
     }
 
+    /// Shows the records that carry these keys, each with the place of its key among them, by ascending sequence;
+    /// keys that no record carries are left out. Records that lie together are read together, so that asking for
+    /// many keys at once costs a part of asking for them one by one.
+    ///
+    /// # Errors
+    ///
+    /// The log is damaged, or the disk or the index does not answer.
+    pub fn pick_keys(
+        &self,
+        keys: &[&str],
+        visit: &mut dyn FnMut(usize, &RecordView<'_>),
+    ) -> Result<(), ReadError> {
+        let mut wanted = Vec::with_capacity(keys.len());
+        for (place, key) in keys.iter().enumerate() {
+            let candidates = self.finder.key_candidates(KeyHash::of(key))?;
+            wanted.extend(candidates.iter().map(|sequence| (*sequence, place)));
+        }
+        wanted.sort_unstable();
+        let sequences: Vec<u64> = wanted.iter().map(|(sequence, _)| *sequence).collect();
+        let mut at = 0;
+        self.pick(&sequences, &mut |record| {
+            while let Some((sequence, place)) = wanted.get(at).copied() {
+                if sequence > record.sequence {
+                    break;
+                }
+                if sequence == record.sequence && record.key == Some(keys[place]) {
+                    visit(place, record);
+                }
+                at += 1;
+            }
+            ControlFlow::Continue(())
+        })
+    }
+
     /// The commit that carries this commit key: its answer, with `already` set, and the hash of its content.
     ///
     /// # Errors

@@ -318,6 +318,22 @@ impl Model {
                 "{key}"
             );
         }
+        // Asked for together, also twice and in any order, they are what they are one by one.
+        let keys: Vec<String> = (0..45_u32).map(|key| format!("key-{}", key * 7 % 43)).collect();
+        let asked: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let mut together = vec![None; asked.len()];
+        let mut before = 0;
+        ledger
+            .pick_keys(&asked, &mut |place, record| {
+                assert_eq!(record.key, Some(asked[place]));
+                assert!(record.sequence >= before, "by ascending sequence");
+                before = record.sequence;
+                assert_eq!(together[place].replace(record.sequence), None, "each once");
+            })
+            .expect("the index answers");
+        let single: Vec<_> =
+            asked.iter().map(|key| ledger.find_key(key).expect("the index answers")).collect();
+        assert_eq!(together, single);
         for commit in 0..6_u8 {
             let key = format!("commit-{commit}");
             let found = ledger.find_commit(&key).expect("the index answers");
