@@ -9,7 +9,7 @@ use daybook_schemas::{
     AccountId, Currency, Day, Event, ImportId, InstrumentId, KeyId, KeyRing, PortfolioId, Ratio, Sealed,
     stream,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::PoisonError;
 
 /// Warnings that are kept with an import.
@@ -104,6 +104,19 @@ impl Placement {
     }
 }
 
+/// What the ledger holds under the first revisions of identities, read together: records of one commit lie together, and
+/// asked for one by one, each would cost the reading of them all.
+#[derive(Default)]
+pub(super) struct Held(HashMap<Box<str>, Holds>);
+
+/// What a record says of itself.
+#[derive(Clone, Copy)]
+struct Holds {
+    sequence: u64,
+    content_hash: [u8; 32],
+    import: Option<ImportId>,
+}
+
 /// What importers may ask: a copy of the registry, so that a long file holds nobody up.
 pub(crate) struct ImportContext {
     instruments: Instruments,
@@ -193,6 +206,23 @@ impl Journal {
         })
     }
 
+    /// What the ledger holds of these identities by now.
+    fn held<'i>(&self, identities: impl Iterator<Item = &'i str>) -> Result<Held, JournalError> {
+        let identities: Vec<&str> = identities.collect();
+        let keys: Vec<String> = identities.iter().map(|identity| format!("{identity}#0")).collect();
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let mut held = Held::default();
+        self.ledger().pick_keys(&keys, &mut |place, record| {
+            let holds = Holds {
+                sequence: record.sequence,
+                content_hash: record.content_hash(),
+                import: record.import.copied().map(ImportId::from_bytes),
+            };
+            held.0.insert(identities[place].into(), holds);
+        })?;
+        Ok(held)
+    }
+
     /// Where something stands that may have been recorded before, by its identity and its content.
     pub(super) fn placement(
         &self,
@@ -201,17 +231,30 @@ impl Journal {
         own: Option<ImportId>,
         said: Said,
     ) -> Result<Placement, JournalError> {
+        self.placement_among(&Held::default(), identity, content, own, said)
+    }
+
+    /// The same, where some of what the ledger holds was read before.
+    fn placement_among(
+        &self,
+        held: &Held,
+        identity: &str,
+        content: &[u8; 32],
+        own: Option<ImportId>,
+        said: Said,
+    ) -> Result<Placement, JournalError> {
         let mut standing = None;
         for revision in 0u32.. {
-            let Some(sequence) = self.ledger().find_key(&format!("{identity}#{revision}"))? else {
+            let known = held.0.get(identity).copied().filter(|_| revision == 0);
+            let Some(Holds { sequence, content_hash, import }) = known
+                .map_or_else(|| self.holds(&format!("{identity}#{revision}")), |known| Ok(Some(known)))?
+            else {
                 // Of a price the last statement stands: one that says the same again adds nothing.
                 return Ok(match standing {
                     Some((revision, sequence, true)) => Placement::Known(revision, sequence),
                     _ => Placement::New(revision),
                 });
             };
-            let record = self.event(sequence)?;
-            let import = record.import.map(ImportId::from_bytes);
             if import.is_some() && import == own {
                 return Ok(Placement::Own(revision));
             }
@@ -222,7 +265,7 @@ impl Journal {
             if gone {
                 continue;
             }
-            let same = record.content_hash == *content;
+            let same = content_hash == *content;
             if said == Said::Price {
                 standing = Some((revision, sequence, same));
                 continue;
@@ -238,19 +281,33 @@ impl Journal {
         Err(JournalError::Internal("no revision is left".to_owned()))
     }
 
+    /// What the ledger holds under a key.
+    fn holds(&self, key: &str) -> Result<Option<Holds>, JournalError> {
+        let mut holds = None;
+        self.ledger().pick_keys(&[key], &mut |_, record| {
+            holds = Some(Holds {
+                sequence: record.sequence,
+                content_hash: record.content_hash(),
+                import: record.import.copied().map(ImportId::from_bytes),
+            });
+        })?;
+        Ok(holds)
+    }
+
     /// Where a draft stands, and the identity under which it stands there: its own, or an alias of its row.
     fn place(
         &self,
+        held: &Held,
         draft: &importers::Draft,
         aliases: Option<&[String]>,
         own: ImportId,
         said: Said,
     ) -> Result<Option<(Placement, String)>, JournalError> {
         let Some(identity) = &draft.identity else { return Ok(None) };
-        let placement = self.placement(identity, &draft.content_hash, Some(own), said)?;
+        let placement = self.placement_among(held, identity, &draft.content_hash, Some(own), said)?;
         if matches!(placement, Placement::New(_)) {
             for alias in aliases.unwrap_or_default() {
-                let elsewhere = self.placement(alias, &draft.content_hash, Some(own), said)?;
+                let elsewhere = self.placement_among(held, alias, &draft.content_hash, Some(own), said)?;
                 if !matches!(elsewhere, Placement::New(_)) {
                     return Ok(Some((elsewhere, alias.clone())));
                 }
@@ -271,7 +328,7 @@ impl Journal {
             let mut draft = restated.aside.clone();
             draft.identity = Some(row.identity.clone());
             draft.content_hash = row.content_hash;
-            let placed = self.place(&draft, Some(&restated.aliases), own, Said::Row)?;
+            let placed = self.place(&Held::default(), &draft, Some(&restated.aliases), own, Said::Row)?;
             if matches!(placed, Some((Placement::Conflict(..), _))) {
                 asides.push(restated.aside.clone());
             }
@@ -390,6 +447,10 @@ impl Journal {
         let mut drafts: Vec<Draft> = Vec::new();
         let mut conflicts = Vec::new();
         let (mut entries, mut revision_max, mut holder) = (0u64, 0, None);
+        let rows = parsed.drafts.iter().filter_map(|draft| draft.identity.as_deref());
+        let aliases =
+            parsed.restated.values().flat_map(|restated| restated.aliases.iter().map(String::as_str));
+        let held = self.held(rows.chain(aliases))?;
         let taken_back = self.taken_back(&parsed.withdrawn, id)?;
         report.known += parsed.withdrawn.len() as u64 - taken_back.len() as u64;
         for draft in parsed.drafts.into_iter().chain(taken_back) {
@@ -397,18 +458,21 @@ impl Journal {
             let (mut draft, mut key) = (draft, None);
             let said = if draft.role == Role::Price { Said::Price } else { Said::Row };
             let restated = draft.identity.as_ref().and_then(|identity| parsed.restated.get(identity));
-            let mut placed = self.place(&draft, restated.map(|restated| &*restated.aliases), id, said)?;
+            let mut placed =
+                self.place(&held, &draft, restated.map(|restated| &*restated.aliases), id, said)?;
             if let (Some((Placement::Conflict(..), _)), Some(restated)) = (&placed, restated) {
                 // Its source restates its rows: that is for a person to settle, and no fault of the file.
                 draft = restated.aside.clone();
-                placed = self.place(&draft, None, id, said)?;
+                placed = self.place(&held, &draft, None, id, said)?;
             }
             match placed {
                 None => {}
                 Some((Placement::Known(_, sequence), _)) => {
                     if draft.role != Role::Reference {
                         report.known += 1;
-                        holder = holder.or(self.event(sequence)?.import.map(ImportId::from_bytes));
+                        if holder.is_none() {
+                            holder = self.event(sequence)?.import.map(ImportId::from_bytes);
+                        }
                     }
                     continue;
                 }
