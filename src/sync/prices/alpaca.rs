@@ -355,7 +355,7 @@ fn read_actions(body: &[u8]) -> Result<Page, FeedError> {
 /// The days of New York whose daily bars close after one instant and not after another.
 fn days(ask: &BarAsk) -> (Day, Day) {
     let first = ask.after.day_in(Zone::NEW_YORK);
-    let closed = first.at_in(16, 0, Zone::NEW_YORK) <= ask.after || calendar::close_of(first) <= ask.after;
+    let closed = calendar::close_of(first) <= ask.after;
     (if closed { first.plus_days(1) } else { first }, ask.until.day_in(Zone::NEW_YORK))
 }
 
@@ -469,6 +469,7 @@ impl Feed for Alpaca {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const ANSWER: &str = r#"{"bars":{"ACME":[
         {"t":"2024-01-05T05:00:00Z","o":174,"h":174.84,"l":172.31,"c":174.610,"v":85998033,"n":732412,"vw":173.703516},
@@ -539,6 +540,22 @@ mod tests {
             2,
             "the hour in which it opens, and the last"
         );
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_an_answer_or_an_error(at in 0usize..400, byte in any::<u8>(), cell in "[ -~]{0,12}") {
+            let mut bytes = ANSWER.as_bytes().to_vec();
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            for size in [BarSize::Day, BarSize::Minute] {
+                let _ = read_bars(&bytes, size, Market::Stocks);
+                let _ = read_bars(&ANSWER.as_bytes()[..at], size, Market::Crypto);
+                let _ = read_bars(ANSWER.replace("174.84", &cell).as_bytes(), size, Market::Stocks);
+            }
+            let _ = read_actions(&bytes);
+            let _ = refusal(&Answer { status: 400, body: bytes });
+        }
     }
 
     #[test]

@@ -302,6 +302,7 @@ fn at_of_quote(day: Day, now: Timestamp) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const ADJUSTED: &str = r#"{"Meta Data":{"2. Symbol":"ACME"},"Time Series (Daily)":{
         "2021-09-03":{"1. open":"209.7500","2. high":"210.1","3. low":"208","4. close":"209.9","5. adjusted close":"200.1","6. volume":"1200","7. dividend amount":"0.0000","8. split coefficient":"1.0"},
@@ -360,6 +361,18 @@ mod tests {
             Sentence::Error(FeedError::Refused(_))
         ));
         assert!(matches!(said(r#"{"Note":"Hello"}"#), Sentence::Error(FeedError::Nonsense(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_days_or_an_error(at in 0usize..700, byte in any::<u8>(), cell in "[ -~]{0,12}") {
+            let mut bytes = ADJUSTED.as_bytes().to_vec();
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            let _ = read_days("ACME", &bytes);
+            let _ = read_days("ACME", &ADJUSTED.as_bytes()[..at]);
+            let _ = read_days("ACME", ADJUSTED.replace("209.9", &cell).replace("7.0", &cell).as_bytes());
+        }
     }
 
     #[test]

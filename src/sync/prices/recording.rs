@@ -49,6 +49,8 @@ pub(super) struct Work {
     pub(super) page: Page,
     pub(super) size: BarSize,
     pub(super) market: Market,
+    /// Of bars and actions up to then nothing was asked.
+    pub(super) after: Timestamp,
     /// No bar that closes later is settled.
     pub(super) until: Timestamp,
     /// What was asked for, by the feed's symbols.
@@ -123,7 +125,7 @@ impl Scribe {
             let mut scratch =
                 Rows { scribe: self, subject, size: work.size, market: work.market, rows: Vec::new() };
             if let Some(subject) = subject {
-                let last = scratch.series(&series, subject, work.until)?;
+                let last = scratch.series(&series, subject, work.after, work.until)?;
                 if let Some(last) = last {
                     let known = done.last.entry(series.symbol.clone()).or_insert(last);
                     *known = (*known).max(last);
@@ -131,7 +133,10 @@ impl Scribe {
                 subjects.insert(series.symbol.clone(), subject);
             }
             for aside in series.asides {
-                scratch.aside(&aside)?;
+                let closes = aside.moment.map(|moment| due::closes(moment, work.size, work.market));
+                if closes.is_none_or(|closes| work.after < closes && closes <= work.until) {
+                    scratch.aside(&aside)?;
+                }
             }
             names.extend(std::iter::repeat_n(name, scratch.rows.len()));
             batch.rows.append(&mut scratch.rows);
@@ -261,6 +266,7 @@ impl Rows<'_> {
         &mut self,
         series: &Series,
         subject: Subject,
+        after: Timestamp,
         until: Timestamp,
     ) -> Result<Option<Timestamp>, JournalError> {
         let splits: Vec<&Action> = series
@@ -315,7 +321,8 @@ impl Rows<'_> {
             }
         }
         if let Subject::Instrument(..) = subject {
-            for action in &series.actions {
+            let first = after.day_in(Zone::NEW_YORK);
+            for action in series.actions.iter().filter(|action| action.effective >= first) {
                 let cash = match (action.cash, factor(action.effective)) {
                     (Some(cash), Ok(factor)) => factor.apply(cash).map(Some),
                     (None, _) => Ok(None),

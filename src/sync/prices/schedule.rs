@@ -321,7 +321,7 @@ impl Keeper {
         wanted.await
     }
 
-    /// The questions that are due for a size: first those that are nearly current, then the long ones.
+    /// The questions that are due for a size: what lags most comes first, so that a day's limit starves nothing.
     async fn plan(
         &mut self,
         wanted: &Wanted,
@@ -370,7 +370,7 @@ impl Keeper {
                 asks.push(BarAsk { symbols, market, size, after, until });
             }
         }
-        asks.sort_by_key(|ask| std::cmp::Reverse(ask.after));
+        asks.sort_by_key(|ask| ask.after);
         Ok(asks)
     }
 
@@ -443,6 +443,7 @@ impl Keeper {
                 page,
                 size: ask.size,
                 market: ask.market,
+                after: ask.after,
                 until: ask.until,
                 targets: targets.clone(),
                 last: last.clone(),
@@ -611,7 +612,8 @@ impl Keeper {
             page,
             size: BarSize::Day,
             market: Market::Stocks,
-            until: Timestamp::default(),
+            after: Timestamp::from_nanos(i64::MIN),
+            until: Timestamp::from_nanos(i64::MIN),
             targets: targets.clone(),
             last: BTreeMap::new(),
             whole: false,

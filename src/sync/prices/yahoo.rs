@@ -22,6 +22,10 @@ use url::Url;
 
 const WHO: &str = "Yahoo";
 const SECOND: i64 = 1_000_000_000;
+const DAY: i64 = 86_400 * SECOND;
+/// Days for which Yahoo has hours, and for which it has minutes; a question for more is refused whole.
+const HOURS_KEPT_DAYS: i64 = 729;
+const MINUTES_KEPT_DAYS: i64 = 7;
 /// How long Yahoo is left alone after it said that it was asked too often, where it does not say for how long.
 const TOO_OFTEN: Duration = Duration::from_secs(900);
 
@@ -345,12 +349,14 @@ impl Feed for Yahoo {
             BarSize::Hour => "1h",
             BarSize::Minute => "1m",
         };
+        let now = self.clock.now();
         let from = match ask.size {
-            BarSize::Day => ask.after.plus_nanos(-86_400 * SECOND),
-            _ => ask.after,
+            BarSize::Day => ask.after.plus_nanos(-DAY),
+            BarSize::Hour => ask.after.max(now.plus_nanos(-HOURS_KEPT_DAYS * DAY)),
+            BarSize::Minute => ask.after.max(now.plus_nanos(-MINUTES_KEPT_DAYS * DAY)),
         };
         // Up to now, whatever is asked for: prices are adjusted for the splits up to now.
-        let body = self.chart(symbol, interval, from, self.clock.now()).await?;
+        let body = self.chart(symbol, interval, from, now).await?;
         let series = read_series(symbol, &body, ask.size, ask.market)?;
         Ok(Page { series: vec![series], next: None })
     }
@@ -362,7 +368,7 @@ impl Feed for Yahoo {
     async fn latest(&self, symbols: &[String], _market: Market) -> Result<Vec<LatestOf>, FeedError> {
         let Some(symbol) = symbols.first() else { return Ok(Vec::new()) };
         let now = self.clock.now();
-        let body = self.chart(symbol, "1d", now.plus_nanos(-86_400 * SECOND), now).await?;
+        let body = self.chart(symbol, "1d", now.plus_nanos(-DAY), now).await?;
         let chart: Chart<'_> = read(WHO, &body)?;
         let Some(result) = chart.chart.result.and_then(|results| results.into_iter().next()) else {
             return Ok(Vec::new());
@@ -392,6 +398,7 @@ impl Feed for Yahoo {
 mod tests {
     use super::*;
     use crate::importers::symbols;
+    use proptest::prelude::*;
 
     const CHART: &str = r#"{"chart":{"result":[{"meta":{"currency":"USD","symbol":"ACME","gmtoffset":-14400,"exchangeTimezoneName":"America/New_York","regularMarketPrice":93.7},
         "timestamp":[1401975000,1402061400,1402320600,null],
@@ -433,6 +440,25 @@ mod tests {
         assert!(matches!(of(r#"{"chart":{"result":[],"error":null}}"#), FeedError::Nonsense(_)));
         assert!(matches!(of(&CHART.replace("\"numerator\":7", "\"numerator\":0")), FeedError::Nonsense(_)));
         assert!(matches!(of(&CHART.replace("\"USD\"", "\"¤\"")), FeedError::Nonsense(_)));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_chart_or_an_error(at in 0usize..900, byte in any::<u8>(), number in any::<i64>(), cell in "[ -~]{0,12}") {
+            let mut bytes = CHART.as_bytes().to_vec();
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            let of = |body: &[u8]| {
+                for size in [BarSize::Day, BarSize::Hour] {
+                    let _ = read_series("ACME", body, size, Market::Stocks);
+                }
+            };
+            of(&bytes);
+            of(&CHART.as_bytes()[..at]);
+            of(CHART.replace("1401975000", &number.to_string()).as_bytes());
+            of(CHART.replace("-14400", &number.to_string()).replace("America/New_York", &cell).as_bytes());
+            of(CHART.replace("92.8", &cell).as_bytes());
+        }
     }
 
     #[test]
