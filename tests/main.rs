@@ -17,6 +17,8 @@ mod durability;
 #[cfg(test)]
 mod imports;
 #[cfg(test)]
+mod prices;
+#[cfg(test)]
 mod replay;
 #[cfg(test)]
 mod service;
