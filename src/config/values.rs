@@ -155,7 +155,7 @@ pub(super) fn name(text: &str) -> Result<String, String> {
 }
 
 /// Names that sources have which are configured without one.
-const RESERVED: [&str; 2] = ["instruments", "ticks"];
+const RESERVED: [&str; 3] = ["instruments", "ticks", "corporate-actions"];
 
 #[cfg(test)]
 mod tests {

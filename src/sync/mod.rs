@@ -5,6 +5,7 @@ pub(crate) mod alpaca;
 pub(crate) mod alpaca_http;
 pub(crate) mod board;
 pub(crate) mod daemons;
+pub(crate) mod folder;
 pub(crate) mod instruments;
 pub(crate) mod pace;
 pub(crate) mod prices;
