@@ -4,6 +4,7 @@
 pub(crate) mod alpaca;
 pub(crate) mod alpaca_http;
 pub(crate) mod board;
+pub(crate) mod breaks;
 pub(crate) mod daemons;
 pub(crate) mod folder;
 pub(crate) mod instruments;

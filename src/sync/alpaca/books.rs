@@ -1,16 +1,15 @@
 //! The ledger's side of a synchronised account: which account it is, what of it is recorded, and which differences are
 //! open.
 
-use super::reconcile::{Difference, FeeLag, On, Side};
+use super::reconcile::{Difference, FeeLag, Side};
 use super::{Bound, Fault, wire};
 use crate::importers::accounts::account_id;
 use crate::journal::{Author, Draft, FeedBatch, Journal, JournalError, Moment, decode};
+use crate::sync::breaks;
+pub(crate) use crate::sync::breaks::{OpenBreak, in_words};
 use daybook_ledger::Direction;
 use daybook_projections::AsOf;
-use daybook_schemas::events::{
-    AccountKind, AccountLinked, IdentifierScheme, ReconciliationBreakFound, ReconciliationBreakResolved,
-    Side as Way,
-};
+use daybook_schemas::events::{AccountKind, AccountLinked, IdentifierScheme, Side as Way};
 use daybook_schemas::{
     AccountId, Currency, Event, ExternalId, ImportId, PortfolioId, Sealed, Timestamp, decimal, stream,
 };
@@ -326,60 +325,9 @@ pub(crate) fn theirs(
     Ok((side, FeeLag { accrued, most: Decimal::ZERO }))
 }
 
-/// A difference that was found and not settled.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct OpenBreak {
-    sequence: u64,
-    difference: Difference,
-}
-
 /// The differences that are open, as the ledger tells.
 pub(crate) fn open_breaks(journal: &Journal, account: &str) -> Result<Vec<OpenBreak>, Fault> {
-    let mut open: Vec<OpenBreak> = Vec::new();
-    let mut fault = None;
-    let name = sync_stream(account);
-    journal
-        .ledger()
-        .scan_stream(&name, 1, usize::MAX, Direction::Forward, &mut |record| {
-            match decode(record) {
-                Ok(Event::ReconciliationBreakFound(found)) => {
-                    if let Some(difference) = difference_of(&found) {
-                        open.push(OpenBreak { sequence: record.sequence, difference });
-                    }
-                }
-                Ok(Event::ReconciliationBreakResolved(resolved)) => {
-                    open.retain(|found| found.sequence != resolved.found);
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    fault = Some(error);
-                    return ControlFlow::Break(());
-                }
-            }
-            ControlFlow::Continue(())
-        })
-        .map_err(JournalError::from)?;
-    fault.map_or(Ok(open), |error| Err(Fault::Journal(error)))
-}
-
-fn difference_of(found: &ReconciliationBreakFound) -> Option<Difference> {
-    use daybook_schemas::events::BreakSubject;
-    let external = || found.external_id.as_ref().map(ToString::to_string);
-    let on = match (&found.subject, found.instrument, found.currency) {
-        (BreakSubject::Position, Some(instrument), _) => On::Position(instrument),
-        (BreakSubject::Position, None, _) => On::Symbol(external()?),
-        (BreakSubject::Cash, _, Some(currency)) => On::Cash(currency),
-        (BreakSubject::Order, ..) => On::Order(external()?),
-        _ => return None,
-    };
-    Some(Difference { on, ours: found.ours?.get(), theirs: found.theirs?.get() })
-}
-
-impl OpenBreak {
-    /// What differed when it was found.
-    pub(crate) const fn difference(&self) -> &Difference {
-        &self.difference
-    }
+    Ok(breaks::open_breaks(journal, &sync_stream(account))?)
 }
 
 /// What is to be recorded so that exactly these differences are open.
@@ -389,52 +337,5 @@ pub(crate) fn settle(
     now_open: &[Difference],
     now: Timestamp,
 ) -> Vec<Draft> {
-    let name = sync_stream(&account.alpaca);
-    let mut drafts = Vec::new();
-    for found in open.iter().filter(|found| !now_open.contains(&found.difference)) {
-        let changed = now_open.iter().any(|difference| difference.on == found.difference.on);
-        let explanation = if changed { "the difference changed" } else { "both sides agree" };
-        let resolved =
-            ReconciliationBreakResolved { found: found.sequence, explanation: Some(explanation.into()) };
-        let mut draft = Draft::new(name.clone(), now, resolved);
-        draft.key = Some(format!("settled:{}#0", found.sequence));
-        drafts.push(draft);
-    }
-    for difference in now_open.iter().filter(|new| open.iter().all(|found| found.difference != **new)) {
-        let (instrument, currency, external) = match &difference.on {
-            On::Position(instrument) => (Some(*instrument), None, None),
-            On::Symbol(symbol) => (None, None, Some(symbol.as_str())),
-            On::Cash(currency) => (None, Some(*currency), None),
-            On::Order(order) => (None, None, Some(order.as_str())),
-        };
-        let found = ReconciliationBreakFound {
-            account: account.account,
-            subject: difference.on.subject(),
-            instrument,
-            currency,
-            external_id: external.map(Into::into),
-            ours: Some(daybook_schemas::Quantity::new(difference.ours)),
-            theirs: Some(daybook_schemas::Quantity::new(difference.theirs)),
-            as_of: now,
-        };
-        drafts.push(Draft::new(name.clone(), now, found));
-    }
-    drafts
-}
-
-/// A difference in words.
-pub(crate) fn in_words(journal: &Journal, difference: &Difference) -> String {
-    let on = match &difference.on {
-        On::Position(instrument) => {
-            let symbol = journal
-                .library()
-                .ok()
-                .and_then(|library| library.instruments.symbol(*instrument, None).map(str::to_owned));
-            format!("units of {}", symbol.unwrap_or_else(|| instrument.to_string()))
-        }
-        On::Symbol(symbol) => format!("units of {symbol}"),
-        On::Cash(currency) => format!("cash in {currency}"),
-        On::Order(order) => format!("units filled of order {order}"),
-    };
-    format!("{on}: {} here, {} at the broker", difference.ours, difference.theirs)
+    breaks::settle(&sync_stream(&account.alpaca), account.account, open, now_open, now)
 }

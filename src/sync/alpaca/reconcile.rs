@@ -1,6 +1,6 @@
 //! Where the ledger and the broker differ: units, cash, and what is filled of each order. Pure; nothing is ever patched.
 
-use daybook_schemas::events::BreakSubject;
+pub(crate) use crate::sync::breaks::{Difference, On};
 use daybook_schemas::{Currency, InstrumentId};
 use rust_decimal::Decimal;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,41 +16,6 @@ pub(crate) struct Side {
     pub(crate) cash: BTreeMap<Currency, Decimal>,
     /// Units filled, by the broker's id of the order.
     pub(crate) orders: BTreeMap<String, Decimal>,
-}
-
-/// What the two sides differ on.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum On {
-    /// The units of an instrument.
-    Position(InstrumentId),
-    /// The units of something that the ledger does not know by this symbol.
-    Symbol(String),
-    /// The cash of a currency.
-    Cash(Currency),
-    /// What is filled of an order.
-    Order(String),
-}
-
-impl On {
-    /// As it stands in an event.
-    pub(crate) fn subject(&self) -> BreakSubject {
-        match self {
-            Self::Position(_) | Self::Symbol(_) => BreakSubject::Position,
-            Self::Cash(_) => BreakSubject::Cash,
-            Self::Order(_) => BreakSubject::Order,
-        }
-    }
-}
-
-/// A difference.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Difference {
-    /// On what.
-    pub(crate) on: On,
-    /// What the ledger has.
-    pub(crate) ours: Decimal,
-    /// What the broker has.
-    pub(crate) theirs: Decimal,
 }
 
 /// Fees that the broker takes from cash when a trade settles and posts as activities later.
