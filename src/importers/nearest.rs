@@ -57,7 +57,7 @@ mod tests {
     fn the_nearest_of_many_come_first_and_far_ones_not_at_all() {
         let names = ["AAPL", "APPL", "AAP", "MSFT", "APLE", "GOOG"];
         assert_eq!(several("aapl", names.into_iter(), 2), ["AAPL", "AAP"]);
-        assert_eq!(several("APPL", names.into_iter(), 9), ["APPL", "AAPL", "APLE"]);
+        assert_eq!(several("APPL", names.into_iter(), 9), ["APPL", "AAPL", "AAP", "APLE"]);
         assert!(several("TSLA", names.into_iter(), 9).is_empty());
         assert!(several("", names.into_iter(), 9).is_empty());
     }

@@ -4,7 +4,7 @@ use super::alpaca::orders::Counter;
 use super::alpaca::{Books, Client, Engine};
 use super::board::Board;
 use super::pace::{MachineClock, WallClock};
-use super::prices;
+use super::{folder, instruments, prices, robinhood};
 use crate::config::Config;
 use crate::journal::Journal;
 use daybook_schemas::PortfolioId;
@@ -61,6 +61,9 @@ impl Daemons {
         }
         let clock: Arc<dyn WallClock> = Arc::new(MachineClock);
         tasks.extend(prices::start(&config.prices, journal, &shared.board, &clock, &stopped));
+        tasks.extend(instruments::start(config, journal, &shared.board, &clock, &stopped));
+        tasks.extend(robinhood::start(&config.robinhood, journal, &shared.board, &clock, &stopped));
+        tasks.extend(folder::start(&config.folders, journal, &shared.board, &clock, &stopped));
         Self { stop, tasks }
     }
 

@@ -10,3 +10,4 @@ pub(crate) mod folder;
 pub(crate) mod instruments;
 pub(crate) mod pace;
 pub(crate) mod prices;
+pub(crate) mod robinhood;

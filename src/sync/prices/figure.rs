@@ -10,7 +10,7 @@ const EXPONENT_MAX: i32 = 40;
 
 /// A number, written as a JSON number or as a text that holds one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Figure(pub(super) Decimal);
+pub(in crate::sync) struct Figure(pub(in crate::sync) Decimal);
 
 impl<'de> Deserialize<'de> for Figure {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -23,7 +23,7 @@ impl<'de> Deserialize<'de> for Figure {
 ///
 /// # Errors
 /// A sentence that says what is wrong with it.
-pub(super) fn read(json: &str) -> Result<Decimal, String> {
+pub(in crate::sync) fn read(json: &str) -> Result<Decimal, String> {
     let text = json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(json);
     let Some((digits, exponent)) = text.split_once(['e', 'E']) else { return decimal::parse(text) };
     let refused = || format!("`{}` is not a number that can be kept", decimal::shorten(text));

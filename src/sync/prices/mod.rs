@@ -6,7 +6,7 @@ mod alpaca;
 mod alpha_vantage;
 mod due;
 mod feed;
-mod figure;
+pub(super) mod figure;
 mod folder;
 mod recording;
 mod rota;
