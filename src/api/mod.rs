@@ -10,6 +10,7 @@ mod gate;
 mod health;
 mod holdings;
 mod imports;
+mod instruments;
 mod operations;
 mod orders;
 mod page;
@@ -68,6 +69,7 @@ type Resources = (
     imports::Imports,
     quarantine::Quarantine,
     prices::Prices,
+    instruments::Instruments,
     events::Events,
     tiles::Tiles,
     sync::Sync,
@@ -85,6 +87,7 @@ fn resources(service: &Service) -> Resources {
         imports::Imports(service.clone()),
         quarantine::Quarantine(service.clone()),
         prices::Prices(service.clone()),
+        instruments::Instruments(service.clone()),
         events::Events(service.clone()),
         tiles::Tiles(service.clone()),
         sync::Sync(service.clone()),

@@ -15,6 +15,8 @@ pub(super) enum Tag {
     Imports,
     /// Prices and rates of exchange
     Prices,
+    /// What can be held, and what it is called
+    Instruments,
     /// The log itself
     Events,
     /// Sources that the ledger is kept current with

@@ -1,6 +1,7 @@
 //! The API as its callers see it: over a ledger in a directory of its own, without a socket.
 
 mod conformance;
+mod instruments;
 mod limits;
 mod matrix;
 mod noise;

@@ -71,6 +71,10 @@ fn request(operation: &str, portfolio: &str, event: u64) -> (Method, String, Opt
             Some(json!({ "items": [{ "symbol": "ACME", "date": "2024-01-05", "close": "9" }] })),
         ),
         "importPrices" => (Method::POST, "/v1/prices/imports".to_owned(), None),
+        "listInstruments" => get("/v1/instruments".to_owned()),
+        "listInstrumentChanges" => get("/v1/instruments/changes".to_owned()),
+        "readInstrument" => get("/v1/instruments/ACME".to_owned()),
+        "refreshInstruments" => (Method::POST, "/v1/instruments/refresh".to_owned(), None),
         "listEvents" => get("/v1/events".to_owned()),
         "readEvent" => get("/v1/events/1".to_owned()),
         "reverseEvent" => {
