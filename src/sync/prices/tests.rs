@@ -2,6 +2,7 @@
 
 mod actions;
 mod alpaca;
+mod seeds;
 mod stand_in;
 
 use super::feed::{Aside, BarAsk, Feed, FeedBar, FeedError, LatestOf, Market, Moment, Page, Series};
