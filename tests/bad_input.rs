@@ -309,6 +309,27 @@ fn a_brokers_file_that_is_not_that_brokers_is_refused() {
         (b"\"Date\",\"Action\"\n", &[]),
     ];
     unmoved.refuses("schwab.csv", &files, &import);
+    let import = |contents: &[u8]| unmoved.directory.import("robinhood", &unmoved.portfolio, contents);
+    let files: [(&[u8], &[&str]); 4] = [
+        (b"", &["empty"]),
+        (b"a,b,c\n1,2,3\n", &["robinhood.csv:1", "activity date"]),
+        (b"\xff\xff\xff\xff", &[]),
+        (
+            b"\"Activity Date\",\"Instrument\",\"Description\",\"Trans Code\",\"Quantity\",\"Price\"\n",
+            &["amount", "missing"],
+        ),
+    ];
+    unmoved.refuses("robinhood.csv", &files, &import);
+    let import = |contents: &[u8]| unmoved.directory.import("alpaca", &unmoved.portfolio, contents);
+    let files: [(&[u8], &[&str]); 6] = [
+        (b"", &["activities"]),
+        (b"a,b,c\n1,2,3\n", &["no json"]),
+        (b"\xff\xfe[\0", &["no json"]),
+        (b"[\n{\"activity_type\":\"CSD\xff\"}]", &["alpaca.csv:2", "utf-8"]),
+        (b"[{}]", &["no activity"]),
+        (b"[{\"activity_type\":\"CSD\"", &["alpaca.csv:1"]),
+    ];
+    unmoved.refuses("alpaca.csv", &files, &import);
 }
 
 #[test]
@@ -342,7 +363,9 @@ fn a_line_of_a_gigabyte_is_refused_without_being_read_into_memory() {
         ("csv", b"time,type,amount,note\n2024-01-02,deposit,1,\""),
         ("csv", b""),
         ("schwab", b"\"Date\",\"Action\",\"Symbol\",\"Description\",\"Quantity\",\"Price\",\"Fees & Comm\",\"Amount\"\n\""),
+        ("robinhood", b"\"Activity Date\",\"Instrument\",\"Description\",\"Trans Code\",\"Quantity\",\"Price\",\"Amount\"\n\""),
         ("prices", b"date,symbol,close\n2024-01-02,"),
+        ("alpaca", b"[{\"activity_type\":\""),
     ] {
         let huge = sparse(directory, start, 1 << 30);
         let portfolio = ["--portfolio", &unmoved.portfolio];
@@ -352,7 +375,8 @@ fn a_line_of_a_gigabyte_is_refused_without_being_read_into_memory() {
         command.args(["-c", "ulimit -v 1048576; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_daybook")]);
         command.args(&arguments).arg("--data").arg(directory.data());
         directory.prepare(&mut command);
-        Ran::of(command).refuses(&["huge.csv", "long"]);
+        // A list of JSON may be one line of any length, and holds no zeros.
+        Ran::of(command).refuses(&["huge.csv", if format == "alpaca" { "no JSON" } else { "long" }]);
     }
     unmoved.check();
 }

@@ -255,23 +255,23 @@ fn read(path: &Path, format: Format) -> Result<Vec<u8>, CommandError> {
             line += 1;
             start = bytes.len() + place + 1;
         }
-        let first = bytes.is_empty();
-        bytes.extend_from_slice(read);
+        if (bytes.len() + read.len()) as u64 > FILE_BYTES_MAX {
+            return Err(unusable(format!("the file is larger than {} MiB: split it", FILE_BYTES_MAX >> 20)));
+        }
         let json = format == Format::Alpaca;
-        if json && first && !read.iter().any(|byte| matches!(byte, b'[' | b'{')) {
+        let begins = !bytes.is_empty() || read.iter().any(|byte| matches!(byte, b'[' | b'{'));
+        if json && (!begins || read.contains(&0)) {
             return Err(unusable(
-                "the file does not begin with a list or an object, so this is no JSON: check that it is the right file"
+                "the file does not begin with a list or an object, or holds bytes that no text has, so this is no JSON: check that it is the right file"
                     .to_owned(),
             ));
         }
+        bytes.extend_from_slice(read);
         if !json && bytes.len() - start > LINE_BYTES_MAX {
             return Err(CommandError::Unusable(format!(
                 "{}:{line}: the line is longer than {LINE_BYTES_MAX} bytes, so this is no table of rows: check that it is the right file",
                 path.display()
             )));
-        }
-        if bytes.len() as u64 > FILE_BYTES_MAX {
-            return Err(unusable(format!("the file is larger than {} MiB: split it", FILE_BYTES_MAX >> 20)));
         }
     }
 }

@@ -842,7 +842,7 @@ proptest! {
         let given: Vec<Row<'_>> = all.iter().map(|text| Row { text, line: 0 }).collect();
         let translated = activities(&given, &binding(), &ledger.portfolio, &ledger, &Extras::NONE).unwrap();
         let previous = translated.rows.iter().filter(|row| row.identity.ends_with(":previous")).count();
-        prop_assert_eq!(translated.rows.len() - previous + translated.repeated as usize, all.len());
+        prop_assert_eq!((translated.rows.len() - previous) as u64 + translated.repeated, all.len() as u64);
         let identities: BTreeSet<_> = translated.rows.iter().map(|row| row.identity.clone()).collect();
         prop_assert_eq!(identities.len(), translated.rows.len());
         for row in &translated.rows {
