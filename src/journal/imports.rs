@@ -2,12 +2,12 @@
 
 use super::{Author, Draft, Invalid, Journal, JournalError, Terms, now};
 use crate::importers::{self, Format, InstrumentFacts, LinkedAccount, Parsed, PriceOptions, Role};
-use daybook_ledger::CommitKey;
+use daybook_ledger::{CommitKey, RecordView};
 use daybook_projections::{Directory, ImportState, Instruments, Library, PriceSource, Resolution};
 use daybook_schemas::events::{ContentHash, FileImported, IdentifierScheme, ImportReverted, Words};
 use daybook_schemas::{
-    AccountId, Currency, Day, Event, ImportId, InstrumentId, KeyId, KeyRing, PortfolioId, Ratio, Sealed,
-    stream,
+    AccountId, Currency, Day, Event, EventType, ImportId, InstrumentId, KeyId, KeyRing, PortfolioId, Ratio,
+    Sealed, stream,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::sync::PoisonError;
@@ -115,6 +115,19 @@ struct Holds {
     sequence: u64,
     content_hash: [u8; 32],
     import: Option<ImportId>,
+    /// Whether it is something that could not be understood.
+    aside: bool,
+}
+
+impl Holds {
+    fn of(record: &RecordView<'_>) -> Self {
+        Self {
+            sequence: record.sequence,
+            content_hash: record.content_hash(),
+            import: record.import.copied().map(ImportId::from_bytes),
+            aside: record.type_id == EventType::RecordQuarantined.id(),
+        }
+    }
 }
 
 /// What importers may ask: a copy of the registry, so that a long file holds nobody up.
@@ -213,12 +226,7 @@ impl Journal {
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         let mut held = Held::default();
         self.ledger().pick_keys(&keys, &mut |place, record| {
-            let holds = Holds {
-                sequence: record.sequence,
-                content_hash: record.content_hash(),
-                import: record.import.copied().map(ImportId::from_bytes),
-            };
-            held.0.insert(identities[place].into(), holds);
+            held.0.insert(identities[place].into(), Holds::of(record));
         })?;
         Ok(held)
     }
@@ -246,7 +254,7 @@ impl Journal {
         let mut standing = None;
         for revision in 0u32.. {
             let known = held.0.get(identity).copied().filter(|_| revision == 0);
-            let Some(Holds { sequence, content_hash, import }) = known
+            let Some(Holds { sequence, content_hash, import, aside }) = known
                 .map_or_else(|| self.holds(&format!("{identity}#{revision}")), |known| Ok(Some(known)))?
             else {
                 // Of a price the last statement stands: one that says the same again adds nothing.
@@ -262,7 +270,9 @@ impl Journal {
                 let library = self.library.read().unwrap_or_else(PoisonError::into_inner);
                 !library.imports.visible(import, library.applied())
             });
-            if gone {
+            // What a feed kept aside under the row's own identity stands for nothing; what a file kept aside has an
+            // identity of its own.
+            if gone || aside && !identity.starts_with("quarantine:") {
                 continue;
             }
             let same = content_hash == *content;
@@ -275,6 +285,8 @@ impl Journal {
                 // What a person took back, the same person may state again; a file that still has the row may not.
                 (Said::Typed, _, true) | (Said::Row, false, true) => {}
                 (_, true, _) => return Ok(Placement::Known(revision, sequence)),
+                // What has a later revision was superseded or withdrawn by its source.
+                (_, false, _) if self.holds(&format!("{identity}#{}", revision + 1))?.is_some() => {}
                 (_, false, _) => return Ok(Placement::Conflict(revision, sequence)),
             }
         }
@@ -285,11 +297,7 @@ impl Journal {
     fn holds(&self, key: &str) -> Result<Option<Holds>, JournalError> {
         let mut holds = None;
         self.ledger().pick_keys(&[key], &mut |_, record| {
-            holds = Some(Holds {
-                sequence: record.sequence,
-                content_hash: record.content_hash(),
-                import: record.import.copied().map(ImportId::from_bytes),
-            });
+            holds = Some(Holds::of(record));
         })?;
         Ok(holds)
     }
@@ -625,4 +633,155 @@ fn seal_name(keys: &KeyRing, key: KeyId, name: &str) -> Option<Sealed<String>> {
 
 fn shorten(text: &str) -> String {
     text.chars().take(300).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Access, FeedBatch, FeedRow, Moment, NewPortfolio, Opening, PortfolioView, Statement};
+    use super::*;
+    use crate::importers::alpaca::{Binding, Extras, Row, What, activities};
+    use daybook_schemas::Zone;
+    use daybook_schemas::events::{Calendar, LotMethod};
+    use serde_json::{Value, json};
+
+    const ACCOUNT: &str = "c0ffee00-0000-4000-8000-000000000001";
+
+    struct Stage {
+        _directory: tempfile::TempDir,
+        journal: Journal,
+        portfolio: PortfolioId,
+    }
+
+    impl Stage {
+        fn new() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let opening = Opening { access: Access::Create, progress: None };
+            let journal = Journal::open(directory.path(), &opening).unwrap();
+            let new = NewPortfolio {
+                name: "Trading".to_owned(),
+                currency: Currency::USD,
+                lots: LotMethod::Fifo,
+                zone: Zone::NEW_YORK,
+                calendar: Calendar::Weekdays,
+            };
+            let portfolio = journal.open_portfolio(&Author::operator(), &new, None).unwrap();
+            Self { _directory: directory, journal, portfolio }
+        }
+
+        fn file(&self, rows: &[Value]) -> ImportReport {
+            let bytes = Value::from(rows.to_vec()).to_string();
+            let request = ImportRequest {
+                format: Format::Alpaca,
+                file_name: "a.json",
+                bytes: bytes.as_bytes(),
+                portfolio: Some(self.portfolio),
+                prices: PriceOptions::default(),
+                dry_run: false,
+            };
+            self.journal.import(&Author::operator(), &request, None, &|_, _| {}).unwrap()
+        }
+
+        /// What the synchronisation does with the same rows: how many events are new.
+        fn feed(&self, rows: &[Value]) -> u64 {
+            let facts = self.journal.portfolio_facts(self.portfolio).unwrap();
+            let context = self.journal.import_context().unwrap();
+            let texts: Vec<String> = rows.iter().map(ToString::to_string).collect();
+            let rows: Vec<Row<'_>> = texts.iter().map(|text| Row { text, line: 0 }).collect();
+            let today = Day::parse("2024-06-03").unwrap();
+            let binding = Binding { account: Some(ACCOUNT.to_owned()), label: "alpaca".to_owned(), today };
+            let translated = activities(&rows, &binding, &facts, &context, &Extras::NONE).unwrap();
+            let rows = translated.rows.into_iter().map(|row| FeedRow {
+                identity: row.identity,
+                aliases: row.aliases,
+                content_hash: row.content_hash,
+                statement: match row.what {
+                    What::Event(draft) => Statement::Event(draft),
+                    What::Cancel => Statement::Withdrawn,
+                    What::CancelOf(identity) => Statement::Withdraws(identity),
+                    What::Quarantine(draft) => Statement::Aside(draft),
+                },
+            });
+            let batch = FeedBatch {
+                portfolio: Some(self.portfolio),
+                references: translated.references,
+                rows: rows.collect(),
+                ..FeedBatch::default()
+            };
+            let author = Author::operator().through("alpaca");
+            self.journal.record_batch(&author, &batch).unwrap().appended()
+        }
+
+        fn cash(&self) -> String {
+            let cash = |view: &PortfolioView<'_>| Ok(format!("{:?}", view.summary().cash));
+            self.journal.portfolio(self.portfolio, &Moment::default(), cash).unwrap()
+        }
+    }
+
+    fn row(id: &str, more: &Value) -> Value {
+        let mut row = json!({
+            "activity_type": "CSD", "id": format!("20240603000000000::{id}"), "date": "2024-06-03",
+            "net_amount": "5", "status": "executed",
+        });
+        row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        row
+    }
+
+    #[test]
+    fn a_file_and_a_synchronisation_never_book_a_row_twice() {
+        let plain = [row("a", &json!({})), row("b", &json!({}))];
+        let stated: Vec<Value> = plain
+            .iter()
+            .map(|row| {
+                let mut row = row.clone();
+                row["account_id"] = json!(ACCOUNT);
+                row
+            })
+            .collect();
+        for file in [&plain[..], &stated] {
+            let stage = Stage::new();
+            stage.file(file);
+            assert_eq!(stage.feed(&plain[..0]), 0);
+            let before = stage.cash();
+            stage.feed(&plain);
+            assert_eq!(stage.cash(), before, "the file came first");
+
+            let stage = Stage::new();
+            stage.feed(&plain);
+            assert_eq!(stage.cash(), before);
+            assert_eq!(stage.file(file).known, 2, "the synchronisation came first");
+            assert_eq!(stage.cash(), before);
+        }
+    }
+
+    #[test]
+    fn a_file_agrees_with_what_a_synchronisation_amended_or_withdrew() {
+        let old = [row("a", &json!({})), row("b", &json!({}))];
+        let new = [
+            row("a", &json!({ "net_amount": "7", "status": "correct" })),
+            row("b", &json!({ "status": "canceled" })),
+        ];
+        let stage = Stage::new();
+        stage.feed(&old);
+        assert!(stage.feed(&new) > 0);
+        let cash = stage.cash();
+        for rows in [&old, &new] {
+            let report = stage.file(rows);
+            assert_eq!((report.known, report.quarantined.len()), (2, 0), "{rows:?}");
+            assert_eq!(stage.cash(), cash);
+        }
+        assert_eq!(stage.feed(&new), 0);
+    }
+
+    #[test]
+    fn what_a_synchronisation_kept_aside_does_not_keep_a_file_from_understanding_it() {
+        let stage = Stage::new();
+        assert!(stage.feed(&[row("a", &json!({ "net_amount": null }))]) > 0);
+        let nothing = stage.cash();
+        let report = stage.file(&[row("a", &json!({}))]);
+        assert_eq!((report.known, report.quarantined.len()), (0, 0));
+        assert_ne!(stage.cash(), nothing);
+        let cash = stage.cash();
+        stage.feed(&[row("a", &json!({}))]);
+        assert_eq!(stage.cash(), cash);
+    }
 }
