@@ -23,4 +23,6 @@ mod replay;
 #[cfg(test)]
 mod service;
 #[cfg(test)]
+mod sources;
+#[cfg(test)]
 mod support;
