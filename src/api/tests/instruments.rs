@@ -20,7 +20,7 @@ fn record(daybook: &Daybook, instrument: InstrumentId, event: impl Into<Event>) 
 }
 
 /// Lists an instrument as a list of instruments does.
-fn list(daybook: &Daybook, number: u8, symbol: &str, name: &str, class: InstrumentClass) {
+pub(super) fn list(daybook: &Daybook, number: u8, symbol: &str, name: &str, class: InstrumentClass) {
     let (instrument, currency) = (id(number), Currency::USD);
     let listed = InstrumentListed {
         instrument,

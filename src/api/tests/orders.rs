@@ -7,10 +7,14 @@ use crate::sync::alpaca::{Broker, Call, Deaf, Ear};
 use crate::sync::alpaca_http::{Answer, Unreachable};
 use crate::sync::board::State;
 use async_trait::async_trait;
+use daybook_ledger::CursorMove;
 use daybook_schemas::events::{
-    AccountKind, AccountLinked, Effect, OrderKind, OrderSubmitted, Side, TimeInForce,
+    AccountKind, AccountLinked, Effect, IdentifierAssigned, IdentifierScheme, InstrumentClass, OrderKind,
+    OrderSubmitted, Side, TimeInForce,
 };
-use daybook_schemas::{AccountId, ExternalId, KeyId, OrderId, PortfolioId, Quantity, Sealed, stream};
+use daybook_schemas::{
+    AccountId, ExternalId, InstrumentId, KeyId, OrderId, PortfolioId, Quantity, Sealed, stream,
+};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -178,4 +182,35 @@ async fn an_order_that_makes_no_sense_is_refused_by_its_field_and_never_sent() {
     }
     assert_eq!(broker.asked(), Vec::<Value>::new());
     assert_eq!(daybook.get(&path).await.has(200).json()["items"], json!([]));
+}
+
+#[tokio::test]
+async fn what_is_on_no_list_cannot_be_bought_and_can_be_sold() {
+    let (daybook, mine, broker) = trading().await;
+    let path = format!("/v1/portfolios/{mine}/orders");
+    super::instruments::list(&daybook, 1, "ACMX", "Acme Tools", InstrumentClass::Equity);
+    let cursor = CursorMove { source: "instruments".into(), to: b"read"[..].into() };
+    let renamed = IdentifierAssigned {
+        instrument: InstrumentId::from_bytes([1; 16]),
+        scheme: IdentifierScheme::Cusip,
+        value: "037833100".into(),
+        venue: None,
+        from: None,
+        to: None,
+    };
+    let draft = Draft::new(stream::instrument(renamed.instrument), now(), renamed);
+    let terms = Terms { cursors: vec![cursor], ..Terms::default() };
+    daybook.journal.record(&Author::operator(), vec![draft], terms).unwrap();
+    let order = |symbol: &str, side: &str| json!({ "symbol": symbol, "side": side, "quantity": "1" });
+    let refused = daybook.post(&path, &order("ACME", "buy")).await.has(422).json();
+    assert!(
+        refused.to_string().contains("`ACME` is in no list of instruments (the nearest are ACMX)"),
+        "{refused}"
+    );
+    assert_eq!(broker.asked(), Vec::<Value>::new());
+    for listed in [order("ACMX", "buy"), order("ACME", "sell")] {
+        broker.say(200, &json!({ "id": "b", "status": "accepted", "filled_qty": "0" }));
+        daybook.post(&path, &listed).await.has(201);
+    }
+    assert_eq!(broker.asked().len(), 2);
 }

@@ -5,6 +5,7 @@ use super::broker::{Broker, Call, Method};
 use super::wire;
 use crate::journal::{Draft, Journal, JournalError};
 use crate::sync::alpaca_http::Answer;
+use crate::sync::instruments::{SymbolError, known_symbol};
 use daybook_projections::{Order, Resolution};
 use daybook_schemas::events::{
     IdentifierScheme, OrderKind, OrderStatus, OrderSubmitted, OrderUpdated, Side, TimeInForce,
@@ -254,7 +255,7 @@ pub(crate) fn submission(
     let symbol = crate::importers::symbols::read(&ticket.symbol)
         .map_err(|why| JournalError::field("symbol", why))?
         .text;
-    let instrument = tradable(journal, &symbol)?;
+    let instrument = tradable(journal, &symbol, ticket.side == Side::Sell)?;
     let (account, currency) = {
         let library = journal.library()?;
         let portfolio = library
@@ -339,9 +340,15 @@ pub(crate) fn submission(
     Ok((submitted, symbol))
 }
 
-/// The instrument that a symbol means today.
-fn tradable(journal: &Journal, symbol: &str) -> Result<InstrumentId, JournalError> {
+/// The instrument that a symbol means today. What is sold may be held though no list has it; what is bought must be on the
+/// list, where there is one.
+fn tradable(journal: &Journal, symbol: &str, held: bool) -> Result<InstrumentId, JournalError> {
     let library = journal.library()?;
+    match known_symbol(journal, &library, symbol, held) {
+        Ok(_) => {}
+        Err(SymbolError::Unknown(unknown)) => return Err(JournalError::field("symbol", unknown.to_string())),
+        Err(SymbolError::Journal(error)) => return Err(error),
+    }
     match library.instruments.resolve(&IdentifierScheme::Symbol, symbol, None, None, None) {
         Resolution::One(id) => Ok(id),
         Resolution::Ambiguous(_) => Err(JournalError::field(

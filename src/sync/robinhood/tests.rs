@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::Secret;
+use crate::importers::TransactionFields;
 use crate::journal::{Access, Moment, NewPortfolio, Opening};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -217,18 +218,30 @@ async fn clocks_that_disagree_are_told_and_not_taken_for_wrong_keys() {
 async fn a_difference_is_an_event_once_and_is_settled_when_the_books_agree() {
     let world = World::trading("2024-06-03T15:00:00Z");
     world.sweep().await;
-    let trade = (1..=world.head())
-        .find(|sequence| {
-            let record = world.journal.event(*sequence).unwrap();
-            matches!(crate::journal::decode(&record.view()).unwrap(), Recorded::TradeExecuted(_))
-        })
-        .unwrap();
-    world.journal.reverse(&Author::operator(), trade, "a slip", None).unwrap();
+    let text = |text: &str| Some(text.to_owned());
+    let fields = TransactionFields {
+        time: text("2024-06-03T14:30:00Z"),
+        kind_of: text("buy"),
+        symbol: text("BTC/USD"),
+        quantity: text("0.5"),
+        price: text("60000"),
+        account: text("coins"),
+        ..TransactionFields::default()
+    };
+    let typed = world.journal.transact(&Author::operator(), world.portfolio, &fields, None).unwrap();
     let swept = world.sweep().await;
-    assert!(!swept.breaks.is_empty(), "the ledger lacks a trade");
+    assert_eq!(swept.breaks.len(), 1, "Robinhood knows nothing of it: {swept:?}");
+    assert!(swept.breaks[0].contains("units of BTC/USD"), "{swept:?}");
     let head = world.head();
     assert_eq!(world.sweep().await.breaks, swept.breaks);
     assert_eq!(world.head(), head, "it is told once");
+    world.journal.reverse(&Author::operator(), typed.sequence, "a slip", None).unwrap();
+    let head = world.head();
+    let settled = world.sweep().await;
+    assert_eq!((settled.breaks.len(), world.head()), (0, head + 1));
+    let record = world.journal.event(world.head()).unwrap();
+    let event = crate::journal::decode(&record.view()).unwrap();
+    assert!(matches!(event, Recorded::ReconciliationBreakResolved(_)), "{event:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
