@@ -67,7 +67,7 @@ async fn perform(seed: u64, flaw: Flaw, deep: bool) -> Outcome {
     let minutes = dice.random_range(2..6);
     let length = Duration::from_secs(60 * minutes);
     let end = start.plus_nanos(i64::try_from(length.as_nanos()).unwrap());
-    world.animate(Life::new(seed, KEY, dice.random_range(2..12)));
+    world.animate(Life::new(seed, KEY, dice.random_range(120..720)));
     world.scatter(KEY, start, end, dice.random_range(0..8));
     world.faults.rates = match dice.random_range(0..4) {
         0 => Rates::default(),
