@@ -100,3 +100,31 @@ fn two_demos_of_one_day_are_the_same_but_for_their_tokens() {
         assert!(first.1 == second.1, "the events of two demos differ");
     }
 }
+
+#[test]
+fn on_the_live_desk_fills_trickle_in_and_a_restart_finds_the_same_broker() {
+    let directory = Directory::new();
+    let live = |service: &Service| {
+        let source = service.client().get("/v1/sync/demo-live").json();
+        assert_eq!(source["breaks"], serde_json::json!([]), "{source}");
+        source
+    };
+    let wait_for = |service: &Service, done: &dyn Fn(&serde_json::Value) -> bool| {
+        let began = std::time::Instant::now();
+        while !done(&live(service)) {
+            assert!(began.elapsed().as_secs() < 60, "it did not come to that: {}", live(service));
+            std::thread::sleep(std::time::Duration::from_millis(200));
+        }
+    };
+    let service = Service::start_with(&directory, &["--demo-live"]);
+    // The deposit, and what the first fill brings: instrument, symbol, trade.
+    wait_for(&service, &|source| source["appended"].as_u64().unwrap_or(0) >= 4);
+    service.stop();
+    let again = Service::start_with(&directory, &["--demo-live"]);
+    wait_for(&again, &|source| source["state"] == "current" && source["listening"] == true);
+    // Long enough for the books to have been compared.
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    live(&again);
+    again.stop();
+    directory.is_sound();
+}

@@ -2,6 +2,7 @@
 
 use super::{CommandError, Configured, Context, Outcome, terminal};
 use crate::api;
+use crate::demo;
 use crate::journal::{Access, Author, Draft, Journal, Terms, now};
 use crate::sync::daemons::{Daemons, Shared};
 use clap::Args;
@@ -30,6 +31,9 @@ pub(super) struct Serve {
     /// Fill an empty directory with a made-up firm first.
     #[arg(long)]
     demo: bool,
+    /// The same with a live desk: somebody trades on a made-up market, and the fills trickle in.
+    #[arg(long)]
+    demo_live: bool,
     #[command(flatten)]
     configured: Configured,
 }
@@ -47,7 +51,7 @@ impl Serve {
         listener.set_nonblocking(true)?;
         let journal = Arc::new(context.open(Access::Create)?);
         tell(journal.opened());
-        if self.demo {
+        if self.demo || self.demo_live {
             fill(&journal)?;
         }
         if let Some(first) = journal.first_token()? {
@@ -57,10 +61,15 @@ impl Serve {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let portfolios: Vec<PortfolioId> =
             journal.library()?.directory.list().map(|entry| entry.id).collect();
-        let (config, faults) = loaded.bound(&portfolios);
+        let (mut config, faults) = loaded.bound(&portfolios);
         for fault in faults {
             tracing::error!("left out: {fault}");
         }
+        let live = self
+            .demo_live
+            .then(|| demo::live::start(&journal, &mut config))
+            .transpose()
+            .map_err(|error| CommandError::Unusable(error.to_string()))?;
         let shared = Arc::new(Shared::default());
         runtime.block_on(async {
             let daemons = Daemons::start(&config, &journal, &shared);
@@ -68,6 +77,7 @@ impl Serve {
             daemons.stop().await;
             served
         })?;
+        drop(live);
         runtime.shutdown_timeout(GRACE);
         match Arc::try_unwrap(journal) {
             Ok(journal) => journal.close()?,
@@ -172,7 +182,7 @@ fn fill(journal: &Journal) -> Result<(), CommandError> {
     }
     let bar = terminal::Bar::new("making up a firm");
     let progress = bar.callback();
-    let firm = crate::demo::firm(now().day_in(Zone::NEW_YORK), DEMO_SEED);
+    let firm = demo::firm(now().day_in(Zone::NEW_YORK), DEMO_SEED);
     journal.add_keys(&firm.keys)?;
     let author = Author { actor: "demo".into(), source: "demo".into(), correlation: None, reaches_all: true };
     let drafts: Vec<Draft> = firm

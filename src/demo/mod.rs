@@ -6,6 +6,7 @@
 mod account;
 mod cast;
 mod draw;
+pub(crate) mod live;
 mod log;
 mod market;
 mod styles;

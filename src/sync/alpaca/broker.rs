@@ -14,8 +14,6 @@ pub(crate) enum Method {
     Get,
     /// Something is added to it.
     Post,
-    /// It is taken away.
-    Delete,
 }
 
 /// A request.

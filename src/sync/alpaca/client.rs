@@ -34,7 +34,6 @@ impl Broker for Client {
         let method = match call.method {
             Method::Get => http::Method::GET,
             Method::Post => http::Method::POST,
-            Method::Delete => http::Method::DELETE,
         };
         let query = call.query.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         self.http.call(&method, &call.path, query, call.body.clone(), TIMEOUT).await

@@ -96,7 +96,6 @@ impl Broker for Line {
         let method = match call.method {
             Method::Get => "GET",
             Method::Post => "POST",
-            Method::Delete => "DELETE",
         };
         let mut request = Request::to(method, &call.path).with_keys(&self.0.keys.id, &self.0.keys.secret);
         request.query = call.query.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
