@@ -22,10 +22,12 @@ use tokio::time::Instant;
 
 /// Rows in a page, at most.
 const PAGE_ROWS: usize = 100;
+/// Rows in a page that the bell asks for: few, so that it is soon there.
+const PULL_ROWS: usize = 25;
 /// Rows that are recorded together, at most, while much is read.
 const COMMIT_ROWS: usize = 2_000;
 /// Pages that a ring of the bell reads back, at most, before everything is read in order instead.
-const PULL_PAGES: usize = 4;
+const PULL_PAGES: usize = 6;
 /// How far before the mark fills are read again.
 const FILLS_OVERLAP: Duration = Duration::from_secs(86_400);
 /// How far before the mark everything else is read again.
@@ -555,7 +557,7 @@ impl<B: Broker + 'static> Engine<B> {
             let overlap = if sweep.kind == Kind::Fills { FILLS_OVERLAP } else { OTHERS_OVERLAP };
             sweep.after = self.marks.of(sweep.kind).map(|mark| back(mark, overlap));
         }
-        let rows = self.activities(sweep.kind, "asc", sweep.after, sweep.token.as_deref()).await?;
+        let rows = self.activities(sweep.kind, "asc", PAGE_ROWS, sweep.after, sweep.token.as_deref()).await?;
         let last = rows.last().and_then(|row| id_of(row));
         sweep.read += rows.len() as u64;
         self.rows += rows.len() as u64;
@@ -596,7 +598,7 @@ impl<B: Broker + 'static> Engine<B> {
     async fn pull_pages(&mut self) -> Result<(), Fault> {
         let (mut rows, mut token, mut met) = (Vec::new(), None, false);
         for _ in 0..PULL_PAGES {
-            let page = self.activities(Kind::Fills, "desc", None, token.as_deref()).await?;
+            let page = self.activities(Kind::Fills, "desc", PULL_ROWS, None, token.as_deref()).await?;
             self.rows += page.len() as u64;
             let Some(last) = page.last().and_then(|row| id_of(row)) else {
                 met = true;
@@ -957,10 +959,11 @@ impl<B: Broker + 'static> Engine<B> {
         &mut self,
         kind: Kind,
         direction: &str,
+        page_rows: usize,
         after: Option<Timestamp>,
         token: Option<&str>,
     ) -> Result<Vec<Box<RawValue>>, Fault> {
-        let mut query = vec![("direction", direction.to_owned()), ("page_size", PAGE_ROWS.to_string())];
+        let mut query = vec![("direction", direction.to_owned()), ("page_size", page_rows.to_string())];
         if let Some(after) = after {
             query.push(("after", after.to_string()));
         }

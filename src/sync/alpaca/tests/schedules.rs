@@ -106,16 +106,18 @@ async fn perform(seed: u64, flaw: Flaw, deep: bool) -> Outcome {
         tokio::time::sleep(Duration::from_millis(dice.random_range(0..30_000))).await;
     }
     disk.run_for(flaw, left, failing(&mut dice)).await;
-    // Whatever still went wrong on the way is over; the daemon has its usual hour to find what it missed.
+    // Whatever still went wrong on the way is over; the daemon has a few minutes to find what it missed, and
+    // looks for it more often than usual.
     {
         let mut world = stage.world();
         world.rest();
         world.faults.rates = Rates::default();
     }
+    disk.sweeps.0 = Duration::from_secs(150);
     if deep {
-        disk.deep = Duration::from_secs(1_800);
+        disk.sweeps.1 = Duration::from_secs(150);
     }
-    let status = disk.run_for(flaw, Duration::from_secs(3_700), Vec::new()).await;
+    let status = disk.run_for(flaw, Duration::from_secs(240), Vec::new()).await;
     let books = stage.world().books(KEY).unwrap();
     let journal = disk.open();
     let mut wrong = compare(&journal, &disk, &books);

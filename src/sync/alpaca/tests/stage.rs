@@ -224,8 +224,8 @@ pub(super) struct Disk {
     store: Arc<MemoryStore>,
     ring: KeyRing,
     pub(super) portfolio: PortfolioId,
-    /// How often the daemon reads the last ninety days.
-    pub(super) deep: Duration,
+    /// How often the daemon reads what is no fill, and the last ninety days.
+    pub(super) sweeps: (Duration, Duration),
 }
 
 impl Disk {
@@ -235,8 +235,8 @@ impl Disk {
         let key = KeyId::Portfolio(portfolio);
         let mut ring = KeyRing::default();
         ring.insert(key, [9; 64]);
-        let deep = Duration::from_secs(86_400);
-        let disk = Self { stage, store: Arc::new(MemoryStore::new()), ring, portfolio, deep };
+        let sweeps = (Duration::from_secs(3_600), Duration::from_secs(86_400));
+        let disk = Self { stage, store: Arc::new(MemoryStore::new()), ring, portfolio, sweeps };
         let journal = disk.open();
         let opened = PortfolioOpened {
             portfolio,
@@ -278,8 +278,8 @@ impl Disk {
             orders: false,
             requests_per_second: 3,
             sweep_fills: Duration::from_secs(60),
-            sweep_activities: Duration::from_secs(3_600),
-            sweep_deep: self.deep,
+            sweep_activities: self.sweeps.0,
+            sweep_deep: self.sweeps.1,
         }
     }
 
