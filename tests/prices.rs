@@ -135,7 +135,7 @@ fn the_daemon_keeps_prices_current_until_it_is_told_to_stop() {
     let told = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     assert!(told.success());
     let ran = Ran::ended("sync prices".to_owned(), child.wait_with_output().unwrap()).ok();
-    assert!(ran.stderr.contains("keeping bars current (prices)"), "{ran}");
+    assert!(ran.stderr.contains("keeping bars in step (prices)"), "{ran}");
     assert!(bars(&directory).len() > 58, "one commit holds all of a page: {ran}");
     directory.is_sound();
 }

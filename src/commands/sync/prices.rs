@@ -1,15 +1,14 @@
 //! `daybook sync prices`: feeds of prices kept current, once or until it is told to stop.
 
-use super::super::serve::told_to_stop;
 use super::super::{CommandError, Configured, Context, Outcome, terminal};
-use crate::config;
+use super::alpaca::until_stopped;
+use super::in_step;
+use crate::config::{self, Config};
 use crate::journal::{Access, Journal};
-use crate::sync::board::Board;
 use crate::sync::pace::{MachineClock, WallClock};
 use crate::sync::prices::{self as feeds, OnceOf};
 use clap::Args;
 use std::sync::Arc;
-use tokio::sync::watch;
 
 /// Keep prices current: ask each feed for what is missing, when it is due.
 #[derive(Args, Debug)]
@@ -29,25 +28,20 @@ impl Prices {
             tracing::warn!("{remark}");
         }
         // Prices go into no portfolio: whether the accounts beside them are bound to one is nothing to them.
-        let (config, _) = loaded.bound(&[]);
-        let prices = config.prices;
+        let (Config { prices, .. }, _) = loaded.bound(&[]);
         if prices.feeds.is_empty() && (self.once || prices.ticks.is_none()) {
             return Err(CommandError::Unusable(
                 "no feed of prices is configured: write a [[prices.feed]] into the configuration file (`daybook config --example` shows how), or set APCA_API_KEY_ID and APCA_API_SECRET_KEY".to_owned(),
             ));
         }
-        let journal = Arc::new(context.open(Access::Create)?);
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let ended = if self.once {
-            runtime.block_on(once(&prices, &journal))
-        } else {
-            runtime.block_on(until_stopped(&prices, &journal))
-        };
-        drop(runtime);
-        if let Ok(journal) = Arc::try_unwrap(journal) {
-            journal.close()?;
-        }
-        ended
+        let config = Config { prices, ..Config::default() };
+        in_step(Arc::new(context.open(Access::Create)?), async |journal| {
+            if self.once {
+                once(&config.prices, journal).await
+            } else {
+                until_stopped(&config, journal).await
+            }
+        })
     }
 }
 
@@ -93,23 +87,4 @@ fn rows(once: &OnceOf) -> Vec<Vec<String>> {
         row
     })
     .collect()
-}
-
-async fn until_stopped(prices: &config::Prices, journal: &Arc<Journal>) -> Result<Outcome, CommandError> {
-    let told = told_to_stop()?;
-    let (tell, stop) = watch::channel(false);
-    let clock: Arc<dyn WallClock> = Arc::new(MachineClock);
-    let board = Board::default();
-    let tasks = feeds::start(prices, journal, &board, &clock, &stop);
-    for source in board.list() {
-        terminal::remark(format_args!("keeping {} current ({})", source.name, source.kind));
-    }
-    told.await;
-    tell.send_replace(true);
-    for task in tasks {
-        if let Err(error) = task.await {
-            tracing::error!(%error, "a feed did not end as it should");
-        }
-    }
-    Ok(Outcome::Done)
 }
