@@ -104,6 +104,31 @@ fn alpacas_activities_become_a_statement_that_adds_up() {
 }
 
 #[test]
+fn what_the_fold_does_not_account_for_is_listed_and_its_cash_moves_at_once() {
+    let (directory, portfolio) = Directory::with_portfolio();
+    let rows = json!([
+        other("a1", "CSD", &json!({ "net_amount": "1000" })),
+        other("b1", "MA", &json!({ "symbol": "QZT", "qty": "-10", "net_amount": "120", "group_id": "g" })),
+        other("b2", "MISC", &json!({ "net_amount": "-3.5" })),
+        other("b3", "FXTRD", &json!({ "net_amount": "-20" })),
+        other("b4", "SPIN", &json!({ "symbol": "QZV", "qty": "2" })),
+        other("b5", "OPEXC", &json!({ "symbol": "QZT240621C00020000", "qty": "1" })),
+        other("b6", "SPLIT", &json!({ "symbol": "QZW", "qty": "-10", "group_id": "h" })),
+        other("b7", "SPLIT", &json!({ "symbol": "QZW", "qty": "30", "group_id": "h" })),
+        other("b8", "CIL", &json!({ "symbol": "QZT", "net_amount": "0.4" })),
+        other("b9", "DIVROC", &json!({ "symbol": "QZT", "net_amount": "1" })),
+    ]);
+    import_alpaca(&directory, &portfolio, &rows).ok().says(&["10 rows", "0 quarantined"]);
+    let statement = statement(&directory, &portfolio);
+    assert_eq!(statement["unaccounted"].as_array().unwrap().len(), 9, "{}", statement["unaccounted"]);
+    assert_eq!(decimal(&statement["unaccounted_cash"]), d("97.9"));
+    assert_eq!(cash(&statement), d("1097.9"));
+    assert_eq!(statement["complete"], false);
+    identity_holds(&statement);
+    directory.is_sound();
+}
+
+#[test]
 fn what_alpaca_restates_is_kept_aside_and_never_booked_twice() {
     let (directory, portfolio) = Directory::with_portfolio();
     import_alpaca(&directory, &portfolio, &activities()).ok();
