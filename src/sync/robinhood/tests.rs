@@ -7,7 +7,9 @@ use crate::journal::{Access, Moment, NewPortfolio, Opening};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use daybook_schemas::{Event as Recorded, PortfolioId};
-use daybook_simulator::{Clock, Event, Life, Matching, PerMillion, Running, StandIn, World as Outside};
+use daybook_simulator::{
+    Clock, Event, Life, Matching, PerMillion, RestFault, Running, StandIn, World as Outside,
+};
 use ed25519_dalek::SigningKey;
 use rust_decimal::Decimal;
 use std::collections::BTreeMap;
@@ -173,6 +175,31 @@ async fn every_execution_is_recorded_once_and_the_books_agree() {
     let statement =
         world.journal.portfolio(world.portfolio, &Moment::default(), |view| Ok(view.holdings().count()));
     assert!(statement.unwrap() > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_fail_break_off_or_make_no_sense_lose_nothing_and_double_nothing() {
+    let world = World::trading("2024-06-03T17:30:00Z");
+    let faults = [
+        RestFault::TooManyRequests,
+        RestFault::ServerError(503),
+        RestFault::ErrorWith200,
+        RestFault::Truncated,
+        RestFault::Reset,
+    ];
+    let mut engine = world.engine();
+    for fault in faults {
+        // At each of the questions of a sweep in turn: whose keys these are, two pages of orders, the holdings.
+        for place in 0..4 {
+            let answers = std::iter::repeat_n(None, place).chain([Some(fault.clone())]);
+            world.outside.world().faults.next_answers(answers);
+            let failed = engine.sweep().await;
+            assert!(matches!(failed, Err(Fault::Later(..))), "{fault:?} at {place}: {failed:?}");
+        }
+    }
+    let swept = engine.sweep().await.unwrap_or_else(|fault| panic!("{fault}"));
+    assert_eq!(swept.breaks, Vec::<String>::new());
+    assert_eq!(world.trades(), world.truth());
 }
 
 #[tokio::test(flavor = "multi_thread")]
