@@ -3,6 +3,7 @@
 use super::provenance::Provenance;
 use super::{BarSize, Cadence, Config, ConfigFaults, EXAMPLE, FeedKind, Flags, InstrumentSource, Loaded};
 use daybook_schemas::PortfolioId;
+use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -537,4 +538,37 @@ fn instruments_come_from_an_account_or_a_list_that_is_there() {
     source("source = \"list\"").refused(&["daybook.toml:2", "`path`"]);
     source("source = \"none\"\npath = \"x\"").refused(&["daybook.toml:3", "only the source \"list\""]);
     source("source = \"all\"").refused(&["daybook.toml:2", "none, alpaca, list"]);
+}
+
+/// The example with pieces taken out, put elsewhere and overwritten.
+fn mangled() -> impl Strategy<Value = String> {
+    let cut = (any::<prop::sample::Index>(), any::<prop::sample::Index>(), "[ -~\\n]{0,12}");
+    prop::collection::vec(cut, 1..6).prop_map(|cuts| {
+        let mut text: Vec<char> = EXAMPLE.replace("# ", "").chars().collect();
+        for (from, length, other) in cuts {
+            let from = from.index(text.len().max(1)).min(text.len());
+            let to = (from + length.index(40)).min(text.len());
+            text.splice(from..to, other.chars());
+        }
+        text.into_iter().collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// `load` itself asserts that no secret is shown.
+    #[test]
+    fn whatever_is_written_is_a_configuration_or_faults_that_say_where(text in prop_oneof![mangled(), "\\PC{0,200}"]) {
+        let world = ["APCA_API_KEY_ID", "APCA_API_SECRET_KEY", "ROBINHOOD_API_KEY", "ROBINHOOD_PRIVATE_KEY", "ALPHAVANTAGE_API_KEY"]
+            .iter()
+            .fold(World::with(&text), |world, name| world.set(name, HIDDEN));
+        if let Err(ConfigFaults(faults)) = world.load() {
+            prop_assert!(!faults.is_empty());
+            for fault in faults {
+                let said = fault.to_string();
+                prop_assert!(said.contains("daybook.toml:") && !fault.why.is_empty(), "{said}");
+            }
+        }
+    }
 }
