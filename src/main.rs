@@ -5,7 +5,6 @@
 
 mod api;
 mod commands;
-#[allow(dead_code, reason = "the daemons that read it are under way")]
 mod config;
 mod demo;
 mod importers;

@@ -74,7 +74,7 @@ pub(crate) fn open_breaks(journal: &Journal, name: &str) -> Result<Vec<OpenBreak
             ControlFlow::Continue(())
         })
         .map_err(JournalError::from)?;
-    fault.map_or(Ok(open), |error| Err(error))
+    fault.map_or(Ok(open), Err)
 }
 
 fn difference_of(found: &ReconciliationBreakFound) -> Option<Difference> {

@@ -506,7 +506,7 @@ mod tests {
         let clock: Arc<dyn WallClock> = Arc::new(MachineClock);
         let board = Board::default();
         let (tell, stop) = watch::channel(false);
-        let tasks = start(&[world.config.clone()], &world.journal, &board, &clock, &stop);
+        let tasks = start(std::slice::from_ref(&world.config), &world.journal, &board, &clock, &stop);
         let source = board.get("downloads").unwrap();
         let reaches = async |wanted: &dyn Fn(&super::super::board::Status) -> bool| {
             for _ in 0..500 {
@@ -540,7 +540,7 @@ mod tests {
     async fn once_takes_files_as_they_are_and_tells_what_became_of_each() {
         let world = World::new();
         world.write("a.csv", GOOD);
-        let all = run_once(&[world.config.clone()], &world.journal).await;
+        let all = run_once(std::slice::from_ref(&world.config), &world.journal).await;
         let gathered = all[0].1.as_ref().unwrap();
         assert_eq!((gathered.appended(), all[0].0.as_str()), (3, "downloads"));
         let missing = config::Folder { path: "/nowhere/at/all".into(), ..world.config.clone() };

@@ -40,7 +40,7 @@ fn read(file: &str, bytes: &[u8]) -> Result<Vec<Asset>, RefreshError> {
         let lower = name.to_ascii_lowercase();
         match COLUMNS.iter().position(|known| *known == lower) {
             Some(column) if columns[column].is_some() => {
-                faults.push(format!("{file}:1: `{lower}` is there twice"))
+                faults.push(format!("{file}:1: `{lower}` is there twice"));
             }
             Some(column) => columns[column] = Some(at),
             None => {
@@ -58,7 +58,7 @@ fn read(file: &str, bytes: &[u8]) -> Result<Vec<Asset>, RefreshError> {
         faults.push(format!("{file}:1: the column `symbol` is missing"));
     }
     if !faults.is_empty() {
-        return Err(told(faults));
+        return Err(told(&faults));
     }
     let (mut assets, mut lines) = (Vec::new(), BTreeMap::new());
     for record in reader.records() {
@@ -82,7 +82,7 @@ fn read(file: &str, bytes: &[u8]) -> Result<Vec<Asset>, RefreshError> {
         }
     }
     if !faults.is_empty() {
-        return Err(told(faults));
+        return Err(told(&faults));
     }
     if assets.is_empty() {
         // Taken at its word, everything would be delisted.
@@ -91,7 +91,7 @@ fn read(file: &str, bytes: &[u8]) -> Result<Vec<Asset>, RefreshError> {
     Ok(assets)
 }
 
-fn told(faults: Vec<String>) -> RefreshError {
+fn told(faults: &[String]) -> RefreshError {
     RefreshError::Unusable(faults.join("\n"))
 }
 

@@ -249,6 +249,7 @@ fn without_a_list_any_symbol_passes_and_with_one_a_slip_is_told_its_nearest() {
 
 /// A stand-in that lists assets to whoever has the key.
 async fn standing_in(body: Arc<Mutex<String>>) -> url::Url {
+    #[expect(clippy::needless_pass_by_value, reason = "an extractor comes by value")]
     #[handler]
     fn assets(request: &poem::Request, body: poem::web::Data<&Arc<Mutex<String>>>) -> poem::Response {
         if request.header("APCA-API-KEY-ID") != Some("key") {
