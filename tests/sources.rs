@@ -3,7 +3,7 @@
 use crate::support::{Directory, Ran, Service};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use daybook_simulator::{Clock, Life, Running, StandIn, SystemClock, World};
+use daybook_simulator::{Clock, Keys, Life, Running, StandIn, SystemClock, World};
 use ed25519_dalek::SigningKey;
 use rust_decimal::Decimal;
 use serde_json::Value;
@@ -42,6 +42,30 @@ fn a_list_of_instruments_is_taken_in_once_and_a_bad_one_not_at_all() {
     assert_eq!(directory.head(), head);
     let empty = directory.write("empty.toml", "");
     once(&directory, "instruments", &empty).refuses(&["[instruments]", "config --example"]);
+    directory.is_sound();
+}
+
+#[test]
+fn alpacas_assets_become_the_registry_and_what_was_imported_is_confirmed() {
+    let now = SystemClock.now();
+    let mut world = World::new(3, now);
+    world.open(&Keys::new("PKSTANDIN", "stand-in-secret"), true, Decimal::ONE_THOUSAND);
+    let broker = StandIn::start("127.0.0.1:0", world, SystemClock).unwrap();
+    let (directory, portfolio) = Directory::with_portfolio();
+    directory.import("csv", &portfolio, "time,type,symbol,quantity,price\n2024-01-03,buy,AAPL,10,60\n").ok();
+    let file = directory.write("daybook.toml", "[instruments]\nsource = \"alpaca\"\n");
+    let run = |secret: &str| {
+        let mut command = directory.command(&["sync", "instruments", "--once", "--config", &file]);
+        command.env("APCA_API_KEY_ID", "PKSTANDIN").env("APCA_API_SECRET_KEY", secret);
+        command.env("APCA_API_BASE_URL", broker.base_url());
+        Ran::of(command)
+    };
+    run("another-secret").exits(1).says(&["check the account's keys"]);
+    let ran = run("stand-in-secret").ok();
+    assert!(ran.stdout.contains(" new, 1 confirmed, 0 renamed, 0 delisted"), "{ran}");
+    let head = directory.head();
+    run("stand-in-secret").ok();
+    assert_eq!(directory.head(), head, "the same list again adds nothing");
     directory.is_sound();
 }
 
