@@ -1,7 +1,7 @@
 //! From the configuration file, the environment and the flags to what is in effect.
 
 use super::faults::{ConfigFault, ConfigFaults, Spot};
-use super::provenance::{Origin, Provenance};
+use super::provenance::{Origin, Provenance, Setting};
 use super::section::{
     API_KEY, Document, Environment, KEY_ID, PRIVATE_KEY, Reading, SECRET_KEY, Section, parse,
 };
@@ -551,7 +551,8 @@ impl Loading<'_> {
             self.named.push((id, Spot::Variable("DAYBOOK_PORTFOLIO".to_owned())));
             return Some(id);
         }
-        self.reading.set(KEY.to_owned(), "the ledger's only one", Origin::Default);
+        let origin = Origin::Inferred("the ledger's only portfolio".to_owned());
+        self.reading.settings.push(Setting { key: KEY.to_owned(), value: None, secret: false, origin });
         None
     }
 
@@ -617,6 +618,15 @@ impl Loading<'_> {
         set("cadence", usual.cadence, Origin::Default);
         self.reading.set_secret(format!("prices.feed.{NAME}.key_id"), inferred("key_id"));
         self.reading.set_secret(format!("prices.feed.{NAME}.secret_key"), inferred("secret_key"));
+        self.reading.set(format!("prices.feed.{NAME}.bars"), vec!["day"], Origin::Default);
+        let numbers = [
+            ("requests_per_minute", usual.per_minute),
+            ("backfill_days", BACKFILL_DAYS),
+            ("restated_days", RESTATED_DAYS),
+        ];
+        for (key, number) in numbers {
+            self.reading.set(format!("prices.feed.{NAME}.{key}"), number, Origin::Default);
+        }
         Some(PriceFeed {
             name: NAME.to_owned(),
             kind: FeedKind::Alpaca,

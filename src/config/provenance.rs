@@ -68,6 +68,7 @@ impl Setting {
         match &self.value {
             _ if self.secret => "set".to_owned(),
             None => "—".to_owned(),
+            Some(Value::Array(items)) if items.is_empty() => "—".to_owned(),
             Some(Value::String(text)) => text.clone(),
             Some(Value::Array(items)) => {
                 items.iter().map(|item| item.as_str().unwrap_or_default()).collect::<Vec<_>>().join(", ")

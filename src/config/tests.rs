@@ -180,6 +180,10 @@ fn the_example_is_a_configuration_and_says_the_defaults_truly() {
 #[test]
 fn an_account_of_the_environment_is_bound_to_the_ledgers_only_portfolio() {
     let loaded = World::new().account().load().unwrap();
+    let shown = &loaded.provenance.settings;
+    let portfolio = shown.iter().find(|setting| setting.key == "alpaca.alpaca.portfolio").unwrap();
+    assert_eq!((&portfolio.value, portfolio.shown().as_str()), (&None, "—"));
+    assert!(portfolio.origin.to_string().contains("only portfolio"));
     let (config, faults) = loaded.clone().bound(&[id(A)]);
     assert_eq!(faults, []);
     let account = &config.alpaca[0];
