@@ -80,12 +80,12 @@ fn answer(socket: &TcpStream, pages: &[String], log: &Mutex<Vec<String>>) {
     }
 }
 
-/// An evening on which all of a day is there.
-struct Evening;
+/// A time at which the clock stands.
+struct Standing(&'static str);
 
-impl WallClock for Evening {
+impl WallClock for Standing {
     fn now(&self) -> Timestamp {
-        at(FRIDAY)
+        at(self.0)
     }
 }
 
@@ -105,8 +105,8 @@ fn minutes(url: &Url, symbols: usize) -> config::Prices {
     config::Prices { symbols, feeds: vec![feed], ticks: None }
 }
 
-/// Fetches a day of minute bars twice; gives what the first took, and what the second did.
-async fn fetch(symbols: usize, per_page: usize) -> (Duration, Duration) {
+/// Fetches a day of minute bars, asks again, and reads the day again on the next; gives what each took.
+async fn fetch(symbols: usize, per_page: usize) -> [Duration; 3] {
     let pages = pages(symbols, per_page);
     let count = pages.len();
     let (url, heard) = serve(pages);
@@ -114,7 +114,7 @@ async fn fetch(symbols: usize, per_page: usize) -> (Duration, Duration) {
     let directory = tempfile::tempdir().unwrap();
     let opening = Opening { access: Access::Create, progress: None };
     let journal = Arc::new(Journal::open(directory.path(), &opening).unwrap());
-    let clock: Arc<dyn WallClock> = Arc::new(Evening);
+    let clock: Arc<dyn WallClock> = Arc::new(Standing(FRIDAY));
     let bars = |once: &OnceOf| once.tallies.values().map(|tally| tally.prices).sum::<u64>();
 
     let began = std::time::Instant::now();
@@ -134,7 +134,16 @@ async fn fetch(symbols: usize, per_page: usize) -> (Duration, Duration) {
     assert_eq!((bars(&second.feeds[0]), &second.feeds[0].failure), (0, &None));
     assert_eq!(journal.ledger().head(), head, "nothing is appended twice");
     assert_eq!(heard.lock().unwrap().len(), requests, "nothing is fetched twice");
-    (took, took_again)
+
+    // The next trading day the day before is read again, lest it was restated.
+    let monday: Arc<dyn WallClock> = Arc::new(Standing("2024-01-08T15:30:00Z"));
+    let began = std::time::Instant::now();
+    let third = run_once(&prices, &journal, &monday).await;
+    let took_on_monday = began.elapsed();
+    assert_eq!((bars(&third.feeds[0]), &third.feeds[0].failure), (0, &None));
+    assert_eq!(journal.ledger().head(), head, "what is said again is known");
+    assert!(heard.lock().unwrap().len() >= requests + count);
+    [took, took_again, took_on_monday]
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -145,6 +154,8 @@ async fn a_day_of_minute_bars_is_fetched_once_and_appended_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "measures a full day of 500 symbols: run it in release, alone, with --nocapture"]
 async fn a_day_of_minute_bars_for_500_symbols_takes() {
-    let (took, again) = fetch(500, 10_000).await;
-    eprintln!("195,000 bars fetched and appended in {took:?}; asked again, nothing to do in {again:?}");
+    let [took, again, monday] = fetch(500, 10_000).await;
+    eprintln!(
+        "195,000 bars fetched and appended in {took:?}; asked again, nothing to do in {again:?}; read again the next day and found known in {monday:?}"
+    );
 }
