@@ -14,6 +14,8 @@ use std::sync::PoisonError;
 
 /// How often a batch is decided anew because somebody else recorded the same in between.
 const ATTEMPTS: u32 = 4;
+/// So many rows are looked up together.
+const TOGETHER: usize = 10_000;
 
 /// What a feed says under one identity.
 #[derive(Clone, Debug, PartialEq)]
@@ -142,22 +144,30 @@ impl Journal {
     fn decide(&self, batch: &FeedBatch) -> Result<(Vec<Draft>, FeedReport), JournalError> {
         let mut report = FeedReport::default();
         let mut drafts = Vec::with_capacity(batch.rows.len() + batch.references.len());
-        for draft in &batch.references {
-            let identity = draft.identity.as_deref().unwrap_or_default();
-            if identity.is_empty() {
-                drafts.push(of(draft, None));
-                continue;
-            }
-            let standing = self.standing(identity)?;
-            if standing.latest.is_none() {
-                drafts.push(of(draft, Some((identity, standing.next, draft.content_hash))));
+        for references in batch.references.chunks(TOGETHER) {
+            let known =
+                self.read_together(references.iter().filter_map(|draft| draft.identity.as_deref()))?;
+            for draft in references {
+                let identity = draft.identity.as_deref().unwrap_or_default();
+                if identity.is_empty() {
+                    drafts.push(of(draft, None));
+                    continue;
+                }
+                let standing = self.standing_of(known.get(identity).map_or(&[], Vec::as_slice));
+                if standing.latest.is_none() {
+                    drafts.push(of(draft, Some((identity, standing.next, draft.content_hash))));
+                }
             }
         }
         let about = About { portfolio: batch.portfolio, at: batch.at.unwrap_or_else(now) };
-        for row in &batch.rows {
-            let before = drafts.len();
-            let revision = self.decide_row(about, row, &mut drafts, &mut report)?;
-            report.revisions.push((drafts.len() > before).then_some(revision));
+        for rows in batch.rows.chunks(TOGETHER) {
+            let known = self.read_together(rows.iter().map(|row| &*row.identity))?;
+            for row in rows {
+                let before = drafts.len();
+                let revisions = known.get(&*row.identity).map_or(&[][..], Vec::as_slice);
+                let revision = self.decide_row(about, row, revisions, &mut drafts, &mut report)?;
+                report.revisions.push((drafts.len() > before).then_some(revision));
+            }
         }
         drafts.extend(batch.remarks.iter().cloned());
         for draft in &drafts {
@@ -170,10 +180,11 @@ impl Journal {
         &self,
         about: About,
         row: &FeedRow,
+        revisions: &[Record],
         drafts: &mut Vec<Draft>,
         report: &mut FeedReport,
     ) -> Result<u32, JournalError> {
-        let Standing { next, mut latest, mut entry } = self.standing(&row.identity)?;
+        let Standing { next, mut latest, mut entry } = self.standing_of(revisions);
         for alias in &row.aliases {
             if latest.is_none() {
                 Standing { latest, entry, .. } = self.standing(alias)?;
@@ -247,14 +258,41 @@ impl Journal {
         });
     }
 
+    /// What the ledger holds under each of some identities, asked for together.
+    fn read_together<'r>(
+        &self,
+        identities: impl Iterator<Item = &'r str>,
+    ) -> Result<BTreeMap<&'r str, Vec<Record>>, JournalError> {
+        let mut known: BTreeMap<&str, Vec<Record>> = identities.map(|one| (one, Vec::new())).collect();
+        let mut asked: Vec<&str> = known.keys().copied().collect();
+        for revision in 0u32.. {
+            let keys: Vec<String> = asked.iter().map(|identity| format!("{identity}#{revision}")).collect();
+            let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+            let mut found: Vec<(usize, Record)> = Vec::new();
+            self.ledger.pick_keys(&keys, &mut |place, record| found.push((place, record.to_owned())))?;
+            // Only what has this revision may have the next.
+            let places: Vec<usize> = found.iter().map(|(place, _)| *place).collect();
+            for (place, record) in found {
+                known.entry(asked[place]).or_default().push(record);
+            }
+            asked = places.into_iter().map(|place| asked[place]).collect();
+            if asked.is_empty() {
+                return Ok(known);
+            }
+        }
+        Err(JournalError::Internal("no revision is left".to_owned()))
+    }
+
     /// What the ledger holds under an identity.
     fn standing(&self, identity: &str) -> Result<Standing, JournalError> {
+        let revisions = self.read_together(std::iter::once(identity))?;
+        Ok(self.standing_of(revisions.get(identity).map_or(&[], Vec::as_slice)))
+    }
+
+    /// What stands of all revisions under an identity.
+    fn standing_of(&self, revisions: &[Record]) -> Standing {
         let (mut latest, mut entry) = (None, None);
-        for revision in 0u32.. {
-            let Some(sequence) = self.ledger.find_key(&format!("{identity}#{revision}"))? else {
-                return Ok(Standing { next: revision, latest, entry });
-            };
-            let record = self.event(sequence)?;
+        for record in revisions {
             let gone = record.import.map(ImportId::from_bytes).is_some_and(|import| {
                 let library = self.library.read().unwrap_or_else(PoisonError::into_inner);
                 !library.imports.visible(import, library.applied())
@@ -265,10 +303,11 @@ impl Journal {
                     id if id == EventType::RecordQuarantined.id() => {}
                     _ => entry = Some(record.clone()),
                 }
-                latest = Some(record);
+                latest = Some(record.clone());
             }
         }
-        Err(JournalError::Internal("no revision is left".to_owned()))
+        let next = u32::try_from(revisions.len()).expect("each revision is a number of 32 bits");
+        Standing { next, latest, entry }
     }
 
     /// The reversal of an entry; none if it is no entry, or reversed already.
