@@ -191,7 +191,7 @@ async fn answers_that_fail_break_off_or_make_no_sense_lose_nothing_and_double_no
     for fault in faults {
         // At each of the questions of a sweep in turn: whose keys these are, two pages of orders, the holdings.
         for place in 0..4 {
-            let answers = std::iter::repeat_n(None, place).chain([Some(fault.clone())]);
+            let answers = std::iter::repeat_n(None, place).chain([Some(fault)]);
             world.outside.world().faults.next_answers(answers);
             let failed = engine.sweep().await;
             assert!(matches!(failed, Err(Fault::Later(..))), "{fault:?} at {place}: {failed:?}");
