@@ -24,8 +24,8 @@ pub(crate) enum Statement {
     Event(importers::Draft),
     /// What was said under this identity never happened.
     Withdrawn,
-    /// What was said under another identity never happened.
-    Withdraws(String),
+    /// What was said under another identity, or under one of its aliases, never happened.
+    Withdraws(Vec<String>),
     /// It says something that cannot be understood.
     Aside(importers::Draft),
 }
@@ -225,13 +225,17 @@ impl Journal {
                 };
                 Self::withdraw(row, next, reversal, drafts, report);
             }
-            Statement::Withdraws(other) => {
-                let reversal = match self.standing(other)?.entry {
+            Statement::Withdraws(others) => {
+                let mut entry = None;
+                for other in others {
+                    entry = entry.or(self.standing(other)?.entry);
+                }
+                let reversal = match entry {
                     Some(entry) => self.reversal(about, &entry, "withdrawn by its source", None)?,
                     None => None,
                 };
                 if reversal.is_none() {
-                    report.unmatched.push(other.clone());
+                    report.unmatched.extend(others.first().cloned());
                 }
                 Self::withdraw(row, next, reversal, drafts, report);
             }

@@ -697,7 +697,7 @@ mod tests {
                 statement: match row.what {
                     What::Event(draft) => Statement::Event(draft),
                     What::Cancel => Statement::Withdrawn,
-                    What::CancelOf(identity) => Statement::Withdraws(identity),
+                    What::CancelOf(identity) => Statement::Withdraws(vec![identity]),
                     What::Quarantine(draft) => Statement::Aside(draft),
                 },
             });

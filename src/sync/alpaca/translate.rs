@@ -39,7 +39,11 @@ pub(super) fn batch(
             statement: match row.what {
                 What::Event(draft) => Statement::Event(draft),
                 What::Cancel => Statement::Withdrawn,
-                What::CancelOf(identity) => Statement::Withdraws(identity),
+                What::CancelOf(identity) => {
+                    let mut identities = alpaca::aliases(&identity, facts.id, &[]);
+                    identities.insert(0, identity);
+                    Statement::Withdraws(identities)
+                }
                 What::Quarantine(draft) => Statement::Aside(draft),
             },
         })
