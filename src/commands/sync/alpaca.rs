@@ -100,7 +100,7 @@ async fn once(
     match format {
         TextOrJson::Json => {
             let accounts: Vec<_> = reports.iter().map(|(name, report)| shown(name, report)).collect();
-            terminal::line(&serde_json::to_string_pretty(&accounts).unwrap_or_default())?;
+            terminal::line(serde_json::to_string_pretty(&accounts).unwrap_or_default())?;
         }
         TextOrJson::Text => {
             for (name, report) in &reports {
@@ -135,28 +135,28 @@ fn print(name: &str, report: &Result<OnceReport, String>) -> Result<(), CommandE
     let done = match report {
         Ok(done) => done,
         Err(fault) => {
-            terminal::line(&format!("{name}: {fault}"))?;
+            terminal::line(format!("{name}: {fault}"))?;
             return Ok(());
         }
     };
     let counted =
         |count: u64, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
-    terminal::line(&format!(
+    terminal::line(format!(
         "{name}: {} read, {} appended",
         counted(done.rows, "row", "rows"),
         counted(done.report.appended(), "event", "events")
     ))?;
     for (event, count) in &done.report.events {
-        terminal::line(&format!("  {count:>8}  {event}"))?;
+        terminal::line(format!("  {count:>8}  {event}"))?;
     }
     if done.report.quarantined > 0 {
-        terminal::line(&format!("  {} kept aside: see /quarantine", done.report.quarantined))?;
+        terminal::line(format!("  {} kept aside: see /quarantine", done.report.quarantined))?;
     }
     if done.breaks.is_empty() {
         terminal::line("  the books agree: positions, cash, orders")?;
     }
     for difference in &done.breaks {
-        terminal::line(&format!("  differs: {difference}"))?;
+        terminal::line(format!("  differs: {difference}"))?;
     }
     Ok(())
 }

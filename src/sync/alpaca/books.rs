@@ -11,7 +11,8 @@ use daybook_ledger::Direction;
 use daybook_projections::AsOf;
 use daybook_schemas::events::{AccountKind, AccountLinked, IdentifierScheme, Side as Way};
 use daybook_schemas::{
-    AccountId, Currency, Event, ExternalId, ImportId, PortfolioId, Sealed, Timestamp, decimal, stream,
+    AccountId, Currency, Event, ExternalId, ImportId, PortfolioId, Quantity, Sealed, Timestamp, decimal,
+    stream,
 };
 use rust_decimal::Decimal;
 use std::collections::BTreeMap;
@@ -193,7 +194,7 @@ impl Fills {
                                 quantity: trade.quantity.get(),
                                 cumulative: trade
                                     .cumulative_quantity
-                                    .map_or(trade.quantity.get(), |cumulative| cumulative.get()),
+                                    .map_or(trade.quantity.get(), Quantity::get),
                                 sale: value.filter(|_| trade.side == Way::Sell).map(|value| (at, value)),
                                 import: record.import.copied().map(ImportId::from_bytes),
                             };

@@ -59,7 +59,7 @@ fn body(order: &OrderSubmitted, symbol: &str) -> Vec<u8> {
     put("limit_price", order.limit.map(|price| json!(price.to_string())));
     put("stop_price", order.stop.map(|price| json!(price.to_string())));
     put("client_order_id", order.client_order_id.as_ref().map(|id| json!(id)));
-    put("extended_hours", order.extended_hours.then(|| json!(true)));
+    put("extended_hours", order.extended_hours.then_some(Value::Bool(true)));
     Value::Object(fields).to_string().into_bytes()
 }
 

@@ -176,9 +176,10 @@ fn compare(journal: &Journal, disk: &Disk, books: &Books) -> Vec<String> {
                 let fill = &booked.fill;
                 let side = if trade.side == Side::Sell { "sell" } else { "buy" };
                 let same = trade.quantity.get() == fill.quantity
-                    && trade.price.map(|price| price.get()) == Some(fill.price)
+                    && trade.price.map(daybook_schemas::Price::get) == Some(fill.price)
                     && fill.side.code().starts_with(side)
-                    && trade.order.as_ref().map(|order| order.as_str()) == Some(&*fill.order_id);
+                    && trade.order.as_ref().map(daybook_schemas::BrokerOrderId::as_str)
+                        == Some(&*fill.order_id);
                 if !same {
                     wrong.push(format!("fill {} is another one here: {trade:?}", booked.id));
                 }
