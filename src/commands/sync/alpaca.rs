@@ -125,6 +125,7 @@ fn shown(name: &str, report: &Result<OnceReport, String>) -> serde_json::Value {
             "appended": done.report.appended(),
             "amended": done.report.amended,
             "quarantined": done.report.quarantined,
+            "recording_seconds": done.recording.as_secs_f64(),
             "breaks": done.breaks,
         }),
         Err(fault) => json!({ "name": name, "fault": fault }),

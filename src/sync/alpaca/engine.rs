@@ -82,6 +82,8 @@ pub(crate) struct OnceReport {
     pub(crate) report: FeedReport,
     /// Rows that were read.
     pub(crate) rows: u64,
+    /// How long it took to understand and record the rows, without the waiting for them.
+    pub(crate) recording: Duration,
     /// Where the books differ, in words.
     pub(crate) breaks: Vec<String>,
 }
@@ -134,6 +136,7 @@ pub(crate) struct Engine<B> {
     sweeps: VecDeque<Sweep>,
     total: FeedReport,
     rows: u64,
+    recording: Duration,
     #[cfg(test)]
     pub(crate) flaw: Flaw,
     #[cfg(test)]
@@ -219,6 +222,7 @@ impl<B: Broker + 'static> Engine<B> {
             sweeps: VecDeque::new(),
             total: FeedReport::default(),
             rows: 0,
+            recording: Duration::ZERO,
             #[cfg(test)]
             flaw: Flaw::None,
             #[cfg(test)]
@@ -281,7 +285,7 @@ impl<B: Broker + 'static> Engine<B> {
         }
         self.record_differences(agreed).await?;
         let breaks = self.source.status().breaks;
-        Ok(OnceReport { report: self.total.clone(), rows: self.rows, breaks })
+        Ok(OnceReport { report: self.total.clone(), rows: self.rows, recording: self.recording, breaks })
     }
 
     /// Does a step; what may succeed later is tried again for some minutes.
@@ -676,6 +680,7 @@ impl<B: Broker + 'static> Engine<B> {
         #[cfg(test)]
         let flaw = self.flaw;
         let mut fills = std::mem::take(&mut self.fills);
+        let began = std::time::Instant::now();
         let ((report, marks), fills) = self
             .books
             .ask(move |journal| {
@@ -694,6 +699,7 @@ impl<B: Broker + 'static> Engine<B> {
                 Ok(((report, marks), fills))
             })
             .await?;
+        self.recording += began.elapsed();
         self.fills = fills;
         self.marks = marks;
         // What takes back a row that is not there yet is looked at again.
