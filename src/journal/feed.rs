@@ -161,11 +161,11 @@ impl Journal {
         }
         let about = About { portfolio: batch.portfolio, at: batch.at.unwrap_or_else(now) };
         for rows in batch.rows.chunks(TOGETHER) {
-            let known = self.read_together(rows.iter().map(|row| &*row.identity))?;
+            let identities = rows.iter().flat_map(|row| std::iter::once(&row.identity).chain(&row.aliases));
+            let known = self.read_together(identities.map(String::as_str))?;
             for row in rows {
                 let before = drafts.len();
-                let revisions = known.get(&*row.identity).map_or(&[][..], Vec::as_slice);
-                let revision = self.decide_row(about, row, revisions, &mut drafts, &mut report)?;
+                let revision = self.decide_row(about, row, &known, &mut drafts, &mut report)?;
                 report.revisions.push((drafts.len() > before).then_some(revision));
             }
         }
@@ -180,14 +180,15 @@ impl Journal {
         &self,
         about: About,
         row: &FeedRow,
-        revisions: &[Record],
+        known: &BTreeMap<&str, Vec<Record>>,
         drafts: &mut Vec<Draft>,
         report: &mut FeedReport,
     ) -> Result<u32, JournalError> {
-        let Standing { next, mut latest, mut entry } = self.standing_of(revisions);
+        let revisions = |identity: &str| known.get(identity).map_or(&[][..], Vec::as_slice);
+        let Standing { next, mut latest, mut entry } = self.standing_of(revisions(&row.identity));
         for alias in &row.aliases {
             if latest.is_none() {
-                Standing { latest, entry, .. } = self.standing(alias)?;
+                Standing { latest, entry, .. } = self.standing_of(revisions(alias));
             }
         }
         let same = latest.as_ref().is_some_and(|record| record.content_hash == row.content_hash);

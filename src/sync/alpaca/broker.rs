@@ -50,8 +50,12 @@ pub(crate) enum Heard {
         order: String,
         /// Units filled so far.
         cumulative: Decimal,
+        /// The order's own id, which may carry a strategy.
+        client_order_id: Option<String>,
     },
-    /// Something else, or something that cannot be read.
+    /// Something else about an order.
+    Noted,
+    /// Something that cannot be read.
     Something,
     /// What a fault-finding variant of the daemon would book money from.
     #[cfg(test)]

@@ -68,9 +68,14 @@ impl Ear for Stream {
                 let filled = decimal::parse(&format!("{:.20}", update.order.filled_quantity));
                 Ok(match (update.event, filled) {
                     (OrderStatus::Filled | OrderStatus::PartialFill, Ok(cumulative)) => {
-                        Heard::Filled { order: update.order.id.to_string(), cumulative }
+                        let client_order_id = Some(update.order.client_order_id);
+                        Heard::Filled { order: update.order.id.to_string(), cumulative, client_order_id }
                     }
-                    _ => Heard::Something,
+                    // What apca has no word for, a bust say, may be about money.
+                    (OrderStatus::Filled | OrderStatus::PartialFill | OrderStatus::Unknown, _) => {
+                        Heard::Something
+                    }
+                    _ => Heard::Noted,
                 })
             }
         }

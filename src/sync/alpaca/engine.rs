@@ -25,7 +25,7 @@ const PAGE_ROWS: usize = 100;
 /// Rows in a page that the bell asks for: few, so that it is soon there.
 const PULL_ROWS: usize = 25;
 /// Rows that are recorded together, at most, while much is read.
-const COMMIT_ROWS: usize = 2_000;
+const COMMIT_ROWS: usize = 5_000;
 /// Pages that a ring of the bell reads back, at most, before everything is read in order instead.
 const PULL_PAGES: usize = 6;
 /// How far before the mark fills are read again.
@@ -457,7 +457,10 @@ impl<B: Broker + 'static> Engine<B> {
     async fn heard(&mut self, heard: Heard) {
         let now = Instant::now();
         match heard {
-            Heard::Filled { order, cumulative } => {
+            Heard::Filled { order, cumulative, client_order_id } => {
+                if let Some(id) = client_order_id {
+                    self.strategies.insert(order.clone(), wire::strategy(&id).map(str::to_owned));
+                }
                 if !self.fills.reaches(&order, cumulative) {
                     let awaited = self.awaited.entry(order).or_insert(Awaited {
                         cumulative,
@@ -466,6 +469,12 @@ impl<B: Broker + 'static> Engine<B> {
                     });
                     awaited.cumulative = awaited.cumulative.max(cumulative);
                 }
+            }
+            // An order that was placed or ended says nothing of money: it is soon enough with the next fill.
+            Heard::Noted => {
+                let at = now + LOOK_AGAIN;
+                self.agenda.pull_at = Some(self.agenda.pull_at.map_or(at, |pull| pull.min(at)));
+                return;
             }
             Heard::Something => self.agenda.again = true,
             #[cfg(test)]
@@ -608,9 +617,8 @@ impl<B: Broker + 'static> Engine<B> {
                 met = true;
                 break;
             };
-            let identities = self.identities(&page);
+            met = self.any_of_ours(&page).await?;
             rows.extend(page);
-            met = self.books.ask(move |journal| any_known(journal, &identities)).await?;
             if met {
                 break;
             }
@@ -665,9 +673,7 @@ impl<B: Broker + 'static> Engine<B> {
         if rows.is_empty() {
             return Ok(());
         }
-        let identities = self.identities(&rows);
-        let ours = kind.is_none()
-            && (rows.len() < given || self.books.ask(move |journal| any_known(journal, &identities)).await?);
+        let ours = kind.is_none() && (rows.len() < given || self.any_of_ours(&rows).await?);
         if !ours {
             self.verify().await?;
         }
@@ -740,6 +746,12 @@ impl<B: Broker + 'static> Engine<B> {
             status.cursor = Some(cursor);
             status.last_attempt = Some(now);
         });
+    }
+
+    /// Whether one of the rows is recorded as this account's.
+    async fn any_of_ours(&self, rows: &[Box<RawValue>]) -> Result<bool, Fault> {
+        let identities = self.identities(rows);
+        self.books.ask(move |journal| any_known(journal, &identities)).await
     }
 
     fn identities(&self, rows: &[Box<RawValue>]) -> Vec<String> {

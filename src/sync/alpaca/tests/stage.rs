@@ -205,10 +205,11 @@ impl Ear for Wire {
 fn understood(message: &str) -> Heard {
     let Ok(value) = serde_json::from_str::<serde_json::Value>(message) else { return Heard::Something };
     let event = value["data"]["event"].as_str().unwrap_or_default();
-    if !matches!(event, "fill" | "partial_fill") {
-        return Heard::Something;
+    match event {
+        "fill" | "partial_fill" => Heard::Raw(message.into()),
+        "new" | "canceled" | "accepted" | "pending_new" => Heard::Noted,
+        _ => Heard::Something,
     }
-    Heard::Raw(message.into())
 }
 
 /// The order of a stream's message about a fill, and how much of it is filled.
