@@ -90,6 +90,12 @@ fn agrees(directory: &Directory, portfolio: &str, broker: &Running) {
     let lost: Vec<&String> = theirs.keys().filter(|id| !ours.contains_key(*id)).collect();
     assert!(lost.is_empty(), "{} fills of {} are lost: {lost:?}", lost.len(), theirs.len());
     assert_eq!(ours, theirs);
+    figures_agree(directory, portfolio, broker);
+}
+
+/// The ledger has the broker's cash and units.
+fn figures_agree(directory: &Directory, portfolio: &str, broker: &Running) {
+    let books = broker.world().books(KEY).unwrap();
     let statement = directory.statement(portfolio, &["--as-of", "2200-01-01"]);
     // What nobody understands is kept aside, with its cash.
     let unknown = books.non_trades.iter().filter(|booked| booked.row.activity_type == "XQZ");
@@ -201,6 +207,57 @@ fn one_account_never_feeds_two_portfolios() {
     let refused = Ran::of(command).exits(2);
     assert!(refused.stdout.contains("feeds portfolio"), "{refused}");
     assert_eq!(directory.statement(&other, &[])["positions"], serde_json::json!([]));
+}
+
+#[test]
+fn what_an_import_brought_and_took_back_is_brought_again_however_old_it_is() {
+    let (directory, portfolio) = Directory::with_portfolio();
+    // The account is much older than what is read of it every day.
+    let mut world = World::new(18, now().plus_nanos(-200 * 86_400 * 1_000_000_000));
+    world.set_hours(Hours::Always);
+    world.limits = Limits { per_minute: None, ..Limits::default() };
+    let number = world.open(&Keys::new(KEY, SECRET), true, Decimal::from(1_000_000));
+    for _ in 0..3 {
+        world.happen(KEY, &Event::Trade).unwrap();
+    }
+    let rows: Vec<String> = world
+        .broker
+        .account(number)
+        .activities()
+        .iter()
+        .map(daybook_simulator::broker::activity::Activity::row)
+        .collect();
+    world.advance(now());
+    let broker = stand_in(world);
+    let file = directory.write("old.json", format!("[{}]", rows.join(",")));
+    let import = directory.run(&["import", "alpaca", &file, "--portfolio", &portfolio]).ok().import_id();
+    broker.world().happen(KEY, &Event::Trade).unwrap();
+    once(&directory, &broker).ok();
+    directory.run(&["import", "revert", &import]).ok();
+    let report = once(&directory, &broker).ok().json();
+    assert_eq!(report[0]["events"]["TradeExecuted"], 3, "{report}");
+    figures_agree(&directory, &portfolio, &broker);
+}
+
+#[test]
+fn the_keys_are_in_no_log_however_much_is_logged() {
+    let (directory, _) = Directory::with_portfolio();
+    let mut world = world(19, 60);
+    world.happen(KEY, &Event::Trade).unwrap();
+    let broker = stand_in(world);
+    let mut command = directory.command(&["sync", "alpaca"]);
+    let log = directory.path("log");
+    with_broker(&mut command, &broker)
+        .env("RUST_LOG", "trace")
+        .stdout(Stdio::null())
+        .stderr(std::fs::File::create(&log).unwrap());
+    let mut running = command.spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    running.kill().unwrap();
+    running.wait().unwrap();
+    let said = std::fs::read_to_string(&log).unwrap();
+    assert!(said.contains("recorded"), "it did not get so far: {said}");
+    assert!(!said.contains(SECRET), "the secret is in the log");
 }
 
 /// The daemon in the background.

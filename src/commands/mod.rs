@@ -198,7 +198,16 @@ pub(crate) fn set_up_tracing(arguments: &Arguments) {
     let usual = if matches!(arguments.command, Command::Serve(_)) { "info,sled=warn" } else { "warn" };
     let mut filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     // These would write addresses and messages that hold keys.
-    for quiet in ["ureq=warn", "ureq_proto=warn", "tungstenite=warn", "tokio_tungstenite=warn"] {
+    for quiet in [
+        "ureq=warn",
+        "ureq_proto=warn",
+        "tungstenite=warn",
+        "tokio_tungstenite=warn",
+        "websocket_util=warn",
+        "apca=info",
+        "hyper=info",
+        "hyper_util=info",
+    ] {
         filter = filter.add_directive(quiet.parse().expect("a constant directive parses"));
     }
     let builder = tracing_subscriber::fmt()

@@ -19,6 +19,8 @@ const KEY: &str = "PKDEMOLIVE";
 const SECRET: &str = "made-up";
 /// The seed of the market and of whoever trades on it.
 const SEED: u64 = 2_025;
+/// What is traded.
+const SYMBOLS: [&str; 10] = ["AAPL", "AMD", "BRK.B", "F", "KO", "MSFT", "NVDA", "SPY", "T", "TSLA"];
 /// Orders an hour: one every quarter of a minute.
 const ORDERS: u32 = 240;
 
@@ -59,7 +61,7 @@ pub(crate) fn start(journal: &Journal, config: &mut Config) -> Result<Running, L
     world.set_hours(Hours::Always);
     world.limits = Limits { per_minute: None, ..world.limits };
     world.open(&Keys::new(KEY, SECRET), true, Decimal::from(250_000));
-    world.animate(Life::new(SEED, KEY, ORDERS));
+    world.animate(Life::new(SEED, KEY, ORDERS).trading(&SYMBOLS));
     world.advance(crate::journal::now().max(opened));
     let running = StandIn::start("127.0.0.1:0", world, SystemClock)?;
     let base_url = Url::parse(&running.base_url())?;

@@ -10,9 +10,11 @@ use daybook_projections::{Import, ImportState};
 use daybook_schemas::Timestamp;
 use daybook_schemas::events::ContentHash;
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -26,6 +28,9 @@ const TOLD_MAX: usize = 5;
 const TOLD_CHARS_MAX: usize = 600;
 /// What programs call a file while they still write it.
 const UNFINISHED: [&str; 5] = ["part", "partial", "crdownload", "download", "tmp"];
+
+/// How long a table whose last line has no end is taken for one that is still written.
+const BROKEN_OFF: Duration = Duration::from_secs(60);
 
 /// How a file looked: it is whole once it looks the same twice.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -113,7 +118,7 @@ impl Watched {
                 gathered.refused.extend(refusal.clone().map(|why| (name, why)));
                 continue;
             }
-            if !at_once && self.seen.get(&path) != Some(&look) {
+            if !at_once && self.seen.get(&path) != Some(&look) || self.breaks_off(&path, look) {
                 gathered.unfinished += 1;
                 seen.insert(path, look);
                 continue;
@@ -129,6 +134,21 @@ impl Watched {
         }
         self.seen = seen;
         Ok(gathered)
+    }
+
+    /// Whether a table ends in the middle of a line and was written to a moment ago: the line may be half a row, and half
+    /// a number is a number too.
+    fn breaks_off(&self, path: &Path, look: Look) -> bool {
+        let age = look.changed.and_then(|changed| changed.elapsed().ok());
+        if self.format == Format::Alpaca || age.is_none_or(|age| age >= BROKEN_OFF) {
+            return false;
+        }
+        let mut last = [b'\n'];
+        let read = File::open(path).and_then(|mut file| {
+            file.seek(SeekFrom::End(-1))?;
+            file.read_exact(&mut last)
+        });
+        read.is_ok() && last != [b'\n']
     }
 
     fn import(&self, journal: &Journal, path: &Path, name: &str, look: Look) -> Result<Became, String> {
@@ -218,7 +238,8 @@ fn files(folder: &Path) -> Result<Vec<(PathBuf, Look)>, String> {
             continue;
         }
         // What went away in between is looked for the next time.
-        if let Ok(meta) = std::fs::metadata(&path)
+        // A link may lead out of the folder, to what is nobody's export.
+        if let Ok(meta) = std::fs::symlink_metadata(&path)
             && meta.is_file()
         {
             files.push((path, Look { bytes: meta.len(), changed: meta.modified().ok() }));
@@ -450,6 +471,18 @@ mod tests {
         assert!(gathered.files.is_empty() && gathered.refused.is_empty(), "{gathered:?}");
         assert_eq!(world.head(), head);
         assert!(world.config.path.join("a.csv").exists(), "it stays where it is");
+    }
+
+    #[test]
+    fn a_table_that_ends_in_the_middle_of_a_line_is_waited_for_even_once() {
+        let world = World::new();
+        let mut watched = world.watched();
+        world.write("a.csv", &format!("{GOOD}2024-01-04,deposit,20"));
+        let head = world.head();
+        assert_eq!((watched.gather(&world.journal, true).unwrap().unfinished, world.head()), (1, head));
+        world.write("a.csv", &format!("{GOOD}2024-01-04,deposit,2000\n"));
+        let gathered = watched.gather(&world.journal, true).unwrap();
+        assert!(matches!(gathered.files["a.csv"], Became::Imported { quarantined: 0, .. }), "{gathered:?}");
     }
 
     #[test]

@@ -70,6 +70,16 @@ pub(crate) fn sync_stream(account: &str) -> String {
     stream::sync(BROKER, account)
 }
 
+/// The sequence of the last reversion of an import that brought activities into a portfolio; 0 for none.
+pub(crate) fn taken_back(journal: &Journal, portfolio: PortfolioId) -> Result<u64, JournalError> {
+    let library = journal.library()?;
+    let brought = library.imports.list().filter(|import| {
+        let file = import.file.as_ref();
+        file.is_some_and(|file| &*file.format == BROKER && file.portfolio == Some(portfolio))
+    });
+    Ok(brought.filter_map(|import| import.reverted_from).max().unwrap_or(0))
+}
+
 /// Finds, or makes, the account in the portfolio that stands for the broker's.
 pub(crate) fn bind(
     journal: &Journal,
@@ -79,6 +89,14 @@ pub(crate) fn bind(
     theirs: &wire::Account,
     now: Timestamp,
 ) -> Result<Bound, Fault> {
+    let plain =
+        |id: &str| id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    if theirs.id.is_empty() || theirs.id.len() > 64 || !plain(&theirs.id) {
+        return Err(Fault::nonsense(format!(
+            "`{}` is no account's id",
+            daybook_schemas::decimal::shorten(&theirs.id)
+        )));
+    }
     let facts = journal.portfolio_facts(portfolio)?;
     let keys = journal.keys().clone();
     let own =
@@ -245,13 +263,28 @@ pub(crate) fn ours(
     account: AccountId,
     fills: &mut Fills,
     now: Timestamp,
-) -> Result<(Side, Decimal), Fault> {
+) -> Result<(Side, Decimal, Vec<String>), Fault> {
     fills.refresh(journal, portfolio, account)?;
     // What is dated ahead, such as a settlement, counts: the broker has booked it.
     let ahead = now.day_in(daybook_schemas::Zone::NEW_YORK).plus_days(7);
     let moment = Moment { as_of: Some(AsOf::Day(ahead)), ..Moment::default() };
-    let mut side = journal.portfolio(portfolio, &moment, |view| {
+    let (mut side, unclear) = journal.portfolio(portfolio, &moment, |view| {
         let mut side = Side::default();
+        let mut unclear = Vec::new();
+        for ((of, instrument), lost) in &view.state.lost {
+            if *of == account {
+                let symbol = view.symbol(*instrument).map_or_else(|| instrument.to_string(), str::to_owned);
+                unclear.push(format!("units of {symbol} cannot be told here: {}", lost.unknown.sentence()));
+            }
+        }
+        for (currency, cash) in view.state.cash_by_currency() {
+            if let Err(why) = cash {
+                unclear.push(format!("cash in {currency} cannot be told here: {why}"));
+            }
+        }
+        if let Some(why) = view.summary().missing.get("cash") {
+            unclear.push(format!("cash cannot be told here: {why}"));
+        }
         for (of, instrument, holding) in view.holdings() {
             if of == account {
                 side.positions.insert(instrument, holding.quantity);
@@ -262,7 +295,7 @@ pub(crate) fn ours(
                 side.cash.insert(*currency, amount.0);
             }
         }
-        Ok(side)
+        Ok((side, unclear))
     })?;
     let since = now.plus_nanos(-FEE_LAG_DAYS * 86_400 * 1_000_000_000);
     let mut most = Decimal::ZERO;
@@ -281,7 +314,7 @@ pub(crate) fn ours(
             most = most.saturating_add(bound);
         }
     }
-    Ok((side, most))
+    Ok((side, most, unclear))
 }
 
 /// The broker's books, as it states them.
@@ -302,7 +335,8 @@ pub(crate) fn theirs(
         let found = library.instruments.resolve(&scheme, &symbol, Some(day), None, None);
         match found {
             daybook_projections::Resolution::One(id) => {
-                side.positions.insert(id, position.quantity());
+                let units = side.positions.entry(id).or_default();
+                *units = units.saturating_add(position.quantity());
             }
             _ => {
                 side.unknown.insert(position.symbol.clone(), position.quantity());

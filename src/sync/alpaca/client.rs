@@ -1,7 +1,7 @@
 //! The broker itself: requests through `apca`, and its stream of order updates as a bell.
 
 use super::broker::{Broker, Call, Deaf, Ear, Heard, Method};
-use crate::config::AlpacaAccount;
+use crate::config::{AlpacaAccount, Secret};
 use crate::sync::alpaca_http::{Answer, Http, Unreachable};
 use apca::Subscribable;
 use apca::api::v2::updates::{OrderStatus, OrderUpdates};
@@ -18,13 +18,28 @@ const LISTEN_TIMEOUT: Duration = Duration::from_secs(20);
 /// An account at Alpaca, reached over the network.
 pub(crate) struct Client {
     http: Http,
+    key_id: Secret,
+    secret_key: Secret,
 }
 
 impl Client {
     /// The client of an account.
     pub(crate) fn new(account: &AlpacaAccount) -> Self {
         let http = Http::new(&account.base_url, &account.stream_url, &account.key_id, &account.secret_key);
-        Self { http }
+        Self { http, key_id: account.key_id.clone(), secret_key: account.secret_key.clone() }
+    }
+}
+
+impl Client {
+    /// Takes the keys out of an answer that repeats them: what it says may be logged and shown.
+    fn redact(&self, body: &mut Vec<u8>) {
+        for secret in [&self.secret_key, &self.key_id].map(|secret| secret.expose().as_bytes()) {
+            if secret.len() >= 4 {
+                while let Some(at) = body.windows(secret.len()).position(|part| part == secret) {
+                    body.splice(at..at + secret.len(), "…".bytes());
+                }
+            }
+        }
     }
 }
 
@@ -36,7 +51,9 @@ impl Broker for Client {
             Method::Post => http::Method::POST,
         };
         let query = call.query.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-        self.http.call(&method, &call.path, query, call.body.clone(), TIMEOUT).await
+        let mut answer = self.http.call(&method, &call.path, query, call.body.clone(), TIMEOUT).await?;
+        self.redact(&mut answer.body);
+        Ok(answer)
     }
 
     async fn listen(&self) -> Result<Box<dyn Ear>, Deaf> {

@@ -132,6 +132,8 @@ pub(crate) struct Engine<B> {
     strategies: BTreeMap<String, Option<String>>,
     awaited: BTreeMap<String, Awaited>,
     suspected: Vec<Difference>,
+    /// What of our own books cannot be told, and so not compared.
+    unclear: Vec<String>,
     agenda: Agenda,
     sweeps: VecDeque<Sweep>,
     total: FeedReport,
@@ -218,6 +220,7 @@ impl<B: Broker + 'static> Engine<B> {
             strategies: BTreeMap::new(),
             awaited: BTreeMap::new(),
             suspected: Vec::new(),
+            unclear: Vec::new(),
             agenda: Agenda::new(deep),
             sweeps: VecDeque::new(),
             total: FeedReport::default(),
@@ -565,7 +568,9 @@ impl<B: Broker + 'static> Engine<B> {
     /// Whether the reading came to its end.
     async fn read_page(&mut self, sweep: &mut Sweep) -> Result<bool, Fault> {
         self.identify().await?;
-        if sweep.after.is_none() {
+        if sweep.token.is_none() && self.taken_back().await? {
+            sweep.after = None;
+        } else if sweep.after.is_none() {
             // The mark was not known when the reading was begun.
             let overlap = if sweep.kind == Kind::Fills { FILLS_OVERLAP } else { OTHERS_OVERLAP };
             sweep.after = self.marks.of(sweep.kind).map(|mark| back(mark, overlap));
@@ -577,7 +582,7 @@ impl<B: Broker + 'static> Engine<B> {
         let empty = rows.is_empty();
         for (index, row) in rows.into_iter().enumerate() {
             // One that comes again on a later page, because something was inserted before it, is read as it is then.
-            let key = id_of(&row).unwrap_or_else(|| format!("{}/{index}", sweep.read));
+            let key = named(&row).unwrap_or_else(|| format!("{}/{index}", sweep.read));
             sweep.rows.insert(key, row);
         }
         #[cfg(test)]
@@ -594,6 +599,21 @@ impl<B: Broker + 'static> Engine<B> {
                 Ok(false)
             }
         }
+    }
+
+    /// Whether an import of this account's activities was taken back since the marks were set: what it brought counted as
+    /// known, and lies before them.
+    async fn taken_back(&mut self) -> Result<bool, Fault> {
+        let portfolio = self.config.portfolio;
+        let latest = self.books.ask(move |journal| Ok(books::taken_back(journal, portfolio)?)).await?;
+        if latest <= self.marks.taken_back {
+            return Ok(false);
+        }
+        self.marks = Marks { taken_back: latest, ..Marks::default() };
+        self.seen.clear();
+        // Both kinds are read from the beginning, whichever is read now.
+        (self.agenda.fills_at, self.agenda.others_at) = (Instant::now(), Instant::now());
+        Ok(true)
     }
 
     /// Reads the latest fills back to what is known, because the bell rang.
@@ -678,7 +698,7 @@ impl<B: Broker + 'static> Engine<B> {
             self.verify().await?;
         }
         let seen: Vec<(String, u64)> =
-            rows.iter().filter_map(|row| Some((id_of(row)?, fingerprint(row)))).collect();
+            rows.iter().filter_map(|row| Some((named(row)?, fingerprint(row)))).collect();
         let strategies = self.strategies_of(&rows).await;
         let Some(bound) = self.bound.clone() else { return Ok(()) };
         let (marks, portfolio, author) = (self.marks, self.config.portfolio, self.author.clone());
@@ -722,7 +742,7 @@ impl<B: Broker + 'static> Engine<B> {
 
     /// Whether the row was recorded by this daemon, and says the same still.
     fn is_seen(&self, row: &RawValue) -> bool {
-        id_of(row).is_some_and(|id| self.seen.get(&id) == Some(&fingerprint(row)))
+        named(row).is_some_and(|name| self.seen.get(&name) == Some(&fingerprint(row)))
     }
 
     fn tell(&self, report: &FeedReport) {
@@ -937,13 +957,15 @@ impl<B: Broker + 'static> Engine<B> {
                     let batch = FeedBatch { portfolio: Some(portfolio), remarks, ..FeedBatch::default() };
                     journal.record_batch(&author, &batch)?;
                 }
-                let (ours, most) = books::ours(journal, portfolio, bound.account, &mut fills, now)?;
+                let (ours, most, unclear) = books::ours(journal, portfolio, bound.account, &mut fills, now)?;
                 let (theirs, mut lag) = books::theirs(journal, &account, &positions, &listed, now)?;
                 lag.most = most;
-                Ok((differences(&ours, &theirs, &lag), fills))
+                Ok(((differences(&ours, &theirs, &lag), unclear), fills))
             })
             .await?;
         self.fills = fills;
+        let (found, unclear) = found;
+        self.unclear = unclear;
         Ok(found)
     }
 
@@ -963,7 +985,8 @@ impl<B: Broker + 'static> Engine<B> {
                 Ok((books::open_breaks(journal, &bound.alpaca)?, words))
             })
             .await?;
-        let words: Vec<String> = words;
+        let mut words: Vec<String> = words;
+        words.extend(self.unclear.iter().cloned());
         for difference in &words {
             tracing::warn!(source = %self.config.name, "the books differ: {difference}");
         }
@@ -1046,6 +1069,12 @@ fn fingerprint(row: &RawValue) -> u64 {
     let mut hasher = DefaultHasher::new();
     row.get().hash(&mut hasher);
     hasher.finish()
+}
+
+/// What a row is known by among an account's.
+fn named(row: &RawValue) -> Option<String> {
+    let wire::Identified { activity_type, id } = serde_json::from_str(row.get()).ok()?;
+    Some(format!("{} {}", activity_type.unwrap_or_default(), id?))
 }
 
 fn id_of(row: &RawValue) -> Option<String> {

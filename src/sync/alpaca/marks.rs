@@ -21,6 +21,9 @@ pub(crate) struct Marks {
     pub(crate) fills: Option<Timestamp>,
     /// The latest of the other activities that were read in order.
     pub(crate) others: Option<Timestamp>,
+    /// The sequence of the last reversion of an import that the marks allow for.
+    #[serde(default)]
+    pub(crate) taken_back: u64,
 }
 
 impl Marks {

@@ -94,7 +94,10 @@ pub(crate) struct Order {
 /// What identifies a row of activities.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
 pub(crate) struct Identified {
-    /// The id.
+    /// The type.
+    #[serde(default)]
+    pub(crate) activity_type: Option<String>,
+    /// The id, which is unique among those of its type.
     #[serde(default)]
     pub(crate) id: Option<String>,
 }

@@ -34,6 +34,8 @@ impl Web {
     pub(super) fn new(who: &'static str, base: Url) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
+            // The query of some feeds holds a key, which is nothing for another host.
+            .max_redirects(0)
             .timeout_global(Some(TIMEOUT))
             .user_agent(concat!("daybook/", env!("CARGO_PKG_VERSION")))
             .build();

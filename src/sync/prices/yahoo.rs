@@ -117,6 +117,7 @@ struct ChartResult<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Meta {
+    symbol: Option<String>,
     currency: Option<String>,
     gmtoffset: Option<i64>,
     exchange_timezone_name: Option<String>,
@@ -201,6 +202,12 @@ fn read_series(symbol: &str, body: &[u8], size: BarSize, market: Market) -> Resu
     let nothing = || FeedError::Nonsense(format!("{WHO} answers without prices: {}", excerpt(body)));
     let result = chart.chart.result.and_then(|results| results.into_iter().next()).ok_or_else(nothing)?;
     let meta = &result.meta;
+    if let Some(other) = meta.symbol.as_deref().filter(|other| !other.eq_ignore_ascii_case(symbol)) {
+        let other = excerpt(other.as_bytes());
+        return Err(FeedError::Nonsense(format!(
+            "{WHO} was asked for `{symbol}` and answers about `{other}`"
+        )));
+    }
     let mut series = Series { symbol: symbol.to_owned(), adjusted: true, ..Series::default() };
     let unit = match meta.currency.as_deref().map(|code| (code, currency(code))) {
         Some((_, Some((currency, unit)))) => {
@@ -423,8 +430,14 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_about_another_symbol_is_none() {
+        let refused = read_series("AAPL", CHART.as_bytes(), BarSize::Day, Market::Stocks).unwrap_err();
+        assert!(refused.to_string().contains("answers about `ACME`"), "{refused}");
+    }
+
+    #[test]
     fn pence_are_hundredths_of_a_pound() {
-        let chart = CHART.replace("\"USD\"", "\"GBp\"");
+        let chart = CHART.replace("\"USD\"", "\"GBp\"").replace("ACME", "VOD.L");
         let series = read_series("VOD.L", chart.as_bytes(), BarSize::Day, Market::Stocks).unwrap();
         assert_eq!(series.currency.unwrap().as_str(), "GBP");
         assert_eq!(series.bars[0].close.to_string(), "0.9247857");
