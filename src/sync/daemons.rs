@@ -9,8 +9,10 @@ use crate::config::Config;
 use crate::journal::Journal;
 use daybook_schemas::PortfolioId;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// What the daemons share with the service.
 #[derive(Debug, Default)]
@@ -32,6 +34,9 @@ impl Shared {
         counters.iter().filter(|counter| counter.portfolio == portfolio).cloned().collect()
     }
 }
+
+/// How long daemons may take to end what they are doing.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// Daemons that run.
 pub(crate) struct Daemons {
@@ -67,12 +72,16 @@ impl Daemons {
         Self { stop, tasks }
     }
 
-    /// Tells all of them to stop, and waits until what they were recording is recorded.
+    /// Tells all of them to stop, and waits until what they were recording is recorded. One that waits for an answer is
+    /// not waited for much longer: what it did not record, it asks for again.
     pub(crate) async fn stop(self) {
         self.stop.send_replace(true);
-        for task in self.tasks {
-            if let Err(error) = task.await {
-                tracing::error!(%error, "a daemon did not end as it should");
+        let until = Instant::now() + GRACE;
+        for mut task in self.tasks {
+            match tokio::time::timeout_at(until, &mut task).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(%error, "a daemon did not end as it should"),
+                Err(_) => task.abort(),
             }
         }
     }

@@ -70,6 +70,14 @@ pub(crate) fn sync_stream(account: &str) -> String {
     stream::sync(BROKER, account)
 }
 
+/// Whether an import may have brought activities into a portfolio, so that rows may be known under other identities.
+pub(crate) fn imported(journal: &Journal, portfolio: PortfolioId) -> Result<bool, JournalError> {
+    let library = journal.library()?;
+    Ok(library.imports.list().any(|import| {
+        import.file.as_ref().is_none_or(|file| &*file.format == BROKER && file.portfolio == Some(portfolio))
+    }))
+}
+
 /// The sequence of the last reversion of an import that brought activities into a portfolio; 0 for none.
 pub(crate) fn taken_back(journal: &Journal, portfolio: PortfolioId) -> Result<u64, JournalError> {
     let library = journal.library()?;

@@ -712,8 +712,9 @@ impl<B: Broker + 'static> Engine<B> {
             .ask(move |journal| {
                 let facts = journal.portfolio_facts(portfolio)?;
                 let context = journal.import_context()?;
+                let imported = books::imported(journal, portfolio)?;
                 let (mut batch, latest) =
-                    translate::batch(&rows, &bound, &facts, &context, &strategies, now)?;
+                    translate::batch(&rows, &bound, &facts, &context, &strategies, imported, now)?;
                 let marks = kind.map_or(marks, |kind| marks.advanced(kind, latest));
                 if kind.is_some() {
                     batch.cursors = vec![marks.to_move(&bound.alpaca)];

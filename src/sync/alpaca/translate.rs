@@ -9,13 +9,14 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
-/// What rows come to, and the latest instant among them that is not in the future.
+/// What rows come to (under other identities too, if an import may have brought them), and the latest instant among them that is not in the future.
 pub(super) fn batch(
     rows: &[Box<RawValue>],
     bound: &Bound,
     facts: &PortfolioFacts,
     context: &dyn Context,
     strategies: &BTreeMap<String, String>,
+    imported: bool,
     now: Timestamp,
 ) -> Result<(FeedBatch, Option<Timestamp>), Fault> {
     let rows: Vec<Row<'_>> = rows.iter().map(|row| Row { text: row.get(), line: 0 }).collect();
@@ -34,7 +35,7 @@ pub(super) fn batch(
         .into_iter()
         .map(|row| FeedRow {
             identity: row.identity,
-            aliases: row.aliases,
+            aliases: if imported { row.aliases } else { Vec::new() },
             content_hash: row.content_hash,
             statement: match row.what {
                 What::Event(draft) => Statement::Event(draft),
