@@ -2,6 +2,8 @@
 //! however often it is killed.
 
 use crate::support::{Directory, Ran, Service};
+use daybook_simulator::broker::activity::NonTrade;
+use daybook_simulator::broker::order::Side;
 use daybook_simulator::world::Event;
 use daybook_simulator::{
     FastClock, Hours, Keys, Life, Limits, PerMillion, Rates, Running, StandIn, SystemClock, World,
@@ -237,6 +239,36 @@ fn what_an_import_brought_and_took_back_is_brought_again_however_old_it_is() {
     let report = once(&directory, &broker).ok().json();
     assert_eq!(report[0]["events"]["TradeExecuted"], 3, "{report}");
     figures_agree(&directory, &portfolio, &broker);
+}
+
+#[test]
+fn two_rows_of_one_id_and_two_types_are_two() {
+    let (directory, portfolio) = Directory::with_portfolio();
+    let mut world = World::new(20, now().plus_nanos(-3_600_000_000_000));
+    let number = world.open(&Keys::new(KEY, SECRET), true, Decimal::from(1_000));
+    let (then, day) = (world.now(), world.now().day_in(daybook_schemas::Zone::NEW_YORK));
+    for (kind, amount) in [("INT", "5"), ("FEE", "-3")] {
+        let mut row = NonTrade::cash(kind, day, d(amount));
+        row.extra.insert("id".to_owned(), serde_json::json!("20260101000000000::one-and-the-same"));
+        world.broker.book(number, row, then);
+    }
+    let broker = stand_in(world);
+    let report = once(&directory, &broker).ok().json();
+    let of = |event: &str| report[0]["events"][event].as_u64();
+    assert_eq!((of("InterestPosted"), of("FeePosted")), (Some(1), Some(1)), "{report}");
+    figures_agree(&directory, &portfolio, &broker);
+}
+
+#[test]
+fn books_that_cannot_be_told_do_not_agree() {
+    let (directory, _) = Directory::with_portfolio();
+    let mut world = World::new(21, now().plus_nanos(-3_600_000_000_000));
+    let number = world.open(&Keys::new(KEY, SECRET), true, Decimal::from(1_000));
+    let then = world.now();
+    world.broker.trade(number, "AAPL", Side::Buy, d("1.0000000000000000000000000001"), Decimal::ONE, then);
+    let broker = stand_in(world);
+    let report = once(&directory, &broker).exits(1).json();
+    assert!(report[0]["breaks"].to_string().contains("cannot be told here"), "{report}");
 }
 
 #[test]

@@ -30,14 +30,12 @@ impl Client {
     }
 }
 
-impl Client {
-    /// Takes the keys out of an answer that repeats them: what it says may be logged and shown.
-    fn redact(&self, body: &mut Vec<u8>) {
-        for secret in [&self.secret_key, &self.key_id].map(|secret| secret.expose().as_bytes()) {
-            if secret.len() >= 4 {
-                while let Some(at) = body.windows(secret.len()).position(|part| part == secret) {
-                    body.splice(at..at + secret.len(), "…".bytes());
-                }
+/// Takes secrets out of an answer that repeats them: what it says may be logged and shown.
+fn redact(body: &mut Vec<u8>, secrets: [&Secret; 2]) {
+    for secret in secrets.map(|secret| secret.expose().as_bytes()) {
+        if secret.len() >= 4 {
+            while let Some(at) = body.windows(secret.len()).position(|part| part == secret) {
+                body.splice(at..at + secret.len(), "…".bytes());
             }
         }
     }
@@ -52,7 +50,7 @@ impl Broker for Client {
         };
         let query = call.query.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         let mut answer = self.http.call(&method, &call.path, query, call.body.clone(), TIMEOUT).await?;
-        self.redact(&mut answer.body);
+        redact(&mut answer.body, [&self.secret_key, &self.key_id]);
         Ok(answer)
     }
 
@@ -96,5 +94,18 @@ impl Ear for Stream {
                 })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_repeats_the_keys_is_shown_without_them() {
+        let (secret, id) = (Secret::new("s3cret".to_owned()), Secret::new("PK1234".to_owned()));
+        let mut body = b"{\"message\":\"key PK1234 with s3cret, s3cret is revoked\"}".to_vec();
+        redact(&mut body, [&secret, &id]);
+        assert_eq!(String::from_utf8(body).unwrap(), "{\"message\":\"key … with …, … is revoked\"}");
     }
 }
