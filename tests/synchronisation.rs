@@ -136,6 +136,19 @@ fn reading_once_brings_everything_and_reading_again_brings_nothing() {
 }
 
 #[test]
+fn an_account_that_trades_while_it_is_read_does_not_differ_for_that() {
+    let (directory, _) = Directory::with_portfolio();
+    let mut world = world(22, 30);
+    world.animate(Life::new(22, KEY, 7_200));
+    let broker = stand_in(world);
+    for _ in 0..3 {
+        let report = once(&directory, &broker).ok().json();
+        assert_eq!(report[0]["breaks"], serde_json::json!([]), "{report}");
+    }
+    assert!(events(&directory.events(), "ReconciliationBreakFound").is_empty());
+}
+
+#[test]
 fn a_fill_that_is_taken_back_later_is_reversed_and_nothing_else_changes() {
     let (directory, portfolio) = Directory::with_portfolio();
     let mut world = world(12, 600);

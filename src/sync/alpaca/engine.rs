@@ -271,22 +271,26 @@ impl<B: Broker + 'static> Engine<B> {
 
     /// Reads everything once, holds the books against the broker's, and says what it did.
     pub(crate) async fn once(&mut self) -> Result<OnceReport, Fault> {
-        let mut agreed = Vec::new();
+        let mut standing = Vec::new();
+        let mut before: Vec<Difference> = Vec::new();
         for attempt in 1..=ONCE_ATTEMPTS {
             self.begin(Kind::Fills);
             self.begin(Kind::Others);
             while !self.sweeps.is_empty() {
                 self.step_patiently(Step::Page).await?;
             }
-            agreed = self.patiently_compare().await?;
-            if agreed.is_empty() {
+            let found = self.patiently_compare().await?;
+            // What differs for a moment is a fill between two answers; what differs twice in the same way differs.
+            standing = found.iter().filter(|difference| before.contains(difference)).cloned().collect();
+            if standing.len() == found.len() {
                 break;
             }
+            before = found;
             if attempt < ONCE_ATTEMPTS {
                 tokio::time::sleep(Duration::from_millis(500) * attempt).await;
             }
         }
-        self.record_differences(agreed).await?;
+        self.record_differences(standing).await?;
         let breaks = self.source.status().breaks;
         Ok(OnceReport { report: self.total.clone(), rows: self.rows, recording: self.recording, breaks })
     }
