@@ -4,6 +4,7 @@
 use super::reconcile::{Difference, FeeLag, Side};
 use super::{Bound, Fault, wire};
 use crate::importers::accounts::account_id;
+pub(crate) use crate::importers::alpaca::BROKER;
 use crate::journal::{Author, Draft, FeedBatch, Journal, JournalError, Moment, decode};
 use crate::sync::breaks;
 pub(crate) use crate::sync::breaks::{OpenBreak, in_words};
@@ -19,8 +20,6 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// What the broker is called in accounts, keys and streams.
-pub(crate) const BROKER: &str = "alpaca";
 /// Days for which a sale's fees may be outstanding.
 const FEE_LAG_DAYS: i64 = 4;
 

@@ -56,6 +56,8 @@ const BURST: u32 = 8;
 const ONCE_ATTEMPTS: u32 = 4;
 /// Rows that are remembered as recorded.
 const SEEN_MAX: usize = 200_000;
+/// Pages of orders that are read back, at most, for the strategies of one batch of fills.
+const ORDER_PAGES: usize = 200;
 /// Orders whose strategies are remembered.
 const STRATEGIES_MAX: usize = 100_000;
 
@@ -197,7 +199,7 @@ impl<B: Broker + 'static> Engine<B> {
         source: Arc<Source>,
     ) -> Self {
         let deep = config.sweep_deep;
-        let seed = config.name.bytes().fold(0, |seed: u64, byte| seed.wrapping_mul(31) + u64::from(byte));
+        let seed = seed(&config.name);
         Self {
             bucket: Bucket::new(config.requests_per_second, BURST),
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(60), seed),
@@ -236,7 +238,7 @@ impl<B: Broker + 'static> Engine<B> {
     /// Keeps the ledger current until it is told to stop.
     pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let (notices, mut heard) = mpsc::channel(1_024);
-        let listener = tokio::spawn(listen(self.broker.clone(), notices, self.seed()));
+        let listener = tokio::spawn(listen(self.broker.clone(), notices, seed(&self.config.name)));
         // What happens while the bell is not listened to yet must be read after it is.
         let first = Instant::now() + SUBSCRIBE_FIRST;
         (self.agenda.fills_at, self.agenda.others_at) = (first, first);
@@ -257,16 +259,12 @@ impl<B: Broker + 'static> Engine<B> {
                 () = tokio::time::sleep_until(due), if !halted => {
                     if let Some((_, step)) = next {
                         let done = self.step(step).await;
-                        self.after(step, done);
+                        self.after(done);
                     }
                 }
             }
         }
         listener.abort();
-    }
-
-    fn seed(&self) -> u64 {
-        self.config.name.len() as u64
     }
 
     /// Reads everything once, holds the books against the broker's, and says what it did.
@@ -379,17 +377,17 @@ impl<B: Broker + 'static> Engine<B> {
     }
 
     /// Sets the state by how a step went.
-    fn after(&mut self, step: Step, done: Result<(), Fault>) {
+    fn after(&mut self, done: Result<(), Fault>) {
         let now = self.clock.now();
         match done {
             Ok(()) => {
                 self.backoff.succeed();
-                let current = self.sweeps.is_empty() && self.marks_known();
+                let current = self.sweeps.is_empty() && self.bound.is_some();
                 self.source.update(|status| {
                     status.failures = 0;
                     status.detail = None;
                     status.state = if current { State::Current } else { State::Syncing };
-                    if current && step != Step::Begin(Kind::Fills) {
+                    if current {
                         status.last_success = Some(now);
                     }
                 });
@@ -415,10 +413,6 @@ impl<B: Broker + 'static> Engine<B> {
                 });
             }
         }
-    }
-
-    fn marks_known(&self) -> bool {
-        self.bound.is_some()
     }
 
     fn tell_next(&self, due: Instant, halted: bool) {
@@ -447,10 +441,9 @@ impl<B: Broker + 'static> Engine<B> {
     async fn notice(&mut self, notice: Notice) {
         match notice {
             Notice::Listening => {
+                // What happened before the bell was listened to is read anew, after what is being read now.
                 let now = Instant::now();
                 (self.agenda.fills_at, self.agenda.others_at) = (now, now);
-                // A reading that is under way began before the bell was listened to.
-                self.sweeps.clear();
                 self.source.update(|status| status.listening = Some(true));
             }
             Notice::Lost(why) => {
@@ -468,14 +461,7 @@ impl<B: Broker + 'static> Engine<B> {
                 if let Some(id) = client_order_id {
                     self.strategies.insert(order.clone(), wire::strategy(&id).map(str::to_owned));
                 }
-                if !self.fills.reaches(&order, cumulative) {
-                    let awaited = self.awaited.entry(order).or_insert(Awaited {
-                        cumulative,
-                        since: now,
-                        warned: false,
-                    });
-                    awaited.cumulative = awaited.cumulative.max(cumulative);
-                }
+                self.await_fill(order, cumulative);
             }
             // An order that was placed or ended says nothing of money: it is soon enough with the next fill.
             Heard::Noted => {
@@ -487,18 +473,24 @@ impl<B: Broker + 'static> Engine<B> {
             #[cfg(test)]
             Heard::Raw(message) => {
                 self.book_from_socket(&message).await;
-                if let Some((order, cumulative)) = super::tests::order_of(&message)
-                    && !self.fills.reaches(&order, cumulative)
-                {
-                    let new = Awaited { cumulative, since: now, warned: false };
-                    let awaited = self.awaited.entry(order).or_insert(new);
-                    awaited.cumulative = awaited.cumulative.max(cumulative);
+                if let Some((order, cumulative)) = super::tests::order_of(&message) {
+                    self.await_fill(order, cumulative);
                 }
             }
         }
         self.agenda.pull_wait = DEBOUNCE;
         let at = (self.agenda.last_pull + DEBOUNCE).max(now);
         self.agenda.pull_at = Some(self.agenda.pull_at.map_or(at, |pull| pull.min(at)));
+    }
+
+    /// Expects a fill that was heard of, unless it is recorded already.
+    fn await_fill(&mut self, order: String, cumulative: Decimal) {
+        if self.fills.reaches(&order, cumulative) {
+            return;
+        }
+        let new = Awaited { cumulative, since: Instant::now(), warned: false };
+        let awaited = self.awaited.entry(order).or_insert(new);
+        awaited.cumulative = awaited.cumulative.max(cumulative);
     }
 
     fn begin(&mut self, kind: Kind) {
@@ -835,20 +827,25 @@ impl<B: Broker + 'static> Engine<B> {
         if self.strategies.len() > STRATEGIES_MAX {
             self.strategies.clear();
         }
-        if unknown(self) {
-            let query = vec![
-                ("status", "all".to_owned()),
-                ("limit", "500".to_owned()),
-                ("direction", "desc".to_owned()),
-                ("nested", "false".to_owned()),
-            ];
+        // Backwards from the newest, as far as these orders go: one page for what just happened, many for a backfill.
+        let mut until: Option<String> = None;
+        for _ in 0..ORDER_PAGES {
+            if !unknown(self) {
+                break;
+            }
+            let mut query = all_orders(false);
+            query.extend(until.take().map(|until| ("until", until)));
             match self.fetch::<Vec<Box<RawValue>>>(&Call::get("/v2/orders", query)).await {
                 Ok(listed) => {
-                    for order in listed.iter().filter_map(|raw| serde_json::from_str(raw.get()).ok()) {
-                        self.learn(&order);
-                    }
+                    let listed: Vec<wire::Order> =
+                        listed.iter().filter_map(|raw| serde_json::from_str(raw.get()).ok()).collect();
+                    listed.iter().for_each(|order| self.learn(order));
+                    until = listed.last().and_then(|order| order.submitted_at.clone());
                 }
                 Err(fault) => tracing::debug!(source = %self.config.name, "orders were not listed: {fault}"),
+            }
+            if until.is_none() {
+                break;
             }
         }
         // Older ones are asked for one by one, but not by the hundred.
@@ -890,12 +887,11 @@ impl<B: Broker + 'static> Engine<B> {
         let found = self.compare().await?;
         let confirmed: Vec<Difference> =
             found.iter().filter(|difference| self.suspected.contains(difference)).cloned().collect();
-        let open_still = self.open.iter().any(|open| found.contains(open.difference()));
         if !found.is_empty() && confirmed.len() < found.len() {
             // It may be a fill that happened between two answers: read again, and look again.
             self.agenda.fills_at = self.agenda.fills_at.min(Instant::now() + CONFIRM_AFTER);
         }
-        tracing::debug!(source = %self.config.name, ?found, open_still, "compared");
+        tracing::debug!(source = %self.config.name, ?found, "compared");
         let standing: Vec<Difference> = found
             .iter()
             .filter(|difference| {
@@ -941,12 +937,7 @@ impl<B: Broker + 'static> Engine<B> {
         self.identify().await?;
         let account = self.verify().await?;
         let positions: Vec<wire::Position> = self.fetch(&Call::get("/v2/positions", Vec::new())).await?;
-        let query = vec![
-            ("status", "all".to_owned()),
-            ("limit", "500".to_owned()),
-            ("direction", "desc".to_owned()),
-            ("nested", "true".to_owned()),
-        ];
+        let query = all_orders(true);
         let listed: Vec<wire::Order> = self.fetch(&Call::get("/v2/orders", query)).await?;
         for order in &listed {
             self.learn(order);
@@ -1062,6 +1053,21 @@ fn read<T: serde::de::DeserializeOwned>(answer: Result<Answer, Unreachable>) -> 
         429 => Err(later("the broker asks for fewer requests".to_owned(), true)),
         status => Err(later(format!("the broker answers {status}: {}", said()), false)),
     }
+}
+
+/// Orders of every status, the newest first; the parts of an order within it or beside it.
+fn all_orders(nested: bool) -> Vec<(&'static str, String)> {
+    vec![
+        ("status", "all".to_owned()),
+        ("limit", "500".to_owned()),
+        ("direction", "desc".to_owned()),
+        ("nested", nested.to_string()),
+    ]
+}
+
+/// What makes an account's jitter its own, and repeatable.
+fn seed(name: &str) -> u64 {
+    name.bytes().fold(0, |seed: u64, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte)))
 }
 
 /// The instant so much earlier.
