@@ -117,7 +117,8 @@ fn figures_agree(directory: &Directory, portfolio: &str, broker: &Running) {
 fn reading_once_brings_everything_and_reading_again_brings_nothing() {
     let (directory, portfolio) = Directory::with_portfolio();
     let mut world = world(11, 600);
-    world.animate(Life::new(11, KEY, 1_500));
+    // More orders than one page of them holds.
+    world.animate(Life::new(11, KEY, 4_500));
     world.advance(now().plus_nanos(-1_000_000_000));
     world.rest();
     for event in [Event::Amend, Event::CancelNonTrade, Event::Bust, Event::Autumn, Event::Burst(4)] {
@@ -129,6 +130,23 @@ fn reading_once_brings_everything_and_reading_again_brings_nothing() {
     assert!(first[0]["events"]["TradeExecuted"].as_u64().unwrap() > 100, "{first}");
     assert_eq!(first[0]["breaks"], serde_json::json!([]));
     agrees(&directory, &portfolio, &broker);
+    let tagged: usize = {
+        let world = broker.world();
+        let number = world.broker.account_of(KEY).unwrap();
+        let account = world.broker.account(number);
+        let of_strategy = |order: &str| {
+            let id = account.order(order).and_then(|order| order.asked.client_order_id.clone());
+            id.is_some_and(|id| id.contains(':'))
+        };
+        let books = world.broker.books(number);
+        books.fills.iter().filter(|booked| of_strategy(&booked.fill.order_id)).count()
+    };
+    let all = directory.events();
+    let ours = events(&all, "TradeExecuted")
+        .into_iter()
+        .filter(|event| event["payload"]["strategy"].is_string())
+        .count();
+    assert!(tagged > 250 && ours == tagged, "{ours} of {tagged} fills carry the strategy of their order");
     let head = directory.head();
     let again = once(&directory, &broker).ok().json();
     assert_eq!(again[0]["appended"], 0, "{again}");
