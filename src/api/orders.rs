@@ -12,7 +12,7 @@ use super::service::Service;
 use super::tags::Tag;
 use crate::journal::{Journal, decode, now};
 use crate::sync::alpaca::orders::{Ticket, send, submission};
-use daybook_projections::Order;
+use daybook_projections::{Library, Order};
 use daybook_schemas::events::{OrderKind, Side, TimeInForce};
 use daybook_schemas::{Event, Price, Quantity, decimal};
 use poem_openapi::OpenApi;
@@ -217,17 +217,19 @@ impl Orders {
         let portfolio = id.0.0;
         self.0
             .blocking(move |journal| {
-                let head = journal.library()?.applied();
-                let pin = page.pinned(head, Pin::known(head))?;
-                if journal.library()?.directory.get(portfolio).is_none_or(|entry| entry.opened > pin.known) {
+                let library = journal.library()?;
+                let pin = page.pinned(library.applied(), Pin::known(library.applied()))?;
+                if library.directory.get(portfolio).is_none_or(|entry| entry.opened > pin.known) {
                     return Err(Problem::not_found("portfolio", portfolio));
                 }
                 let orders = journal.orders(portfolio, pin.known)?;
                 let newest: Vec<&Order> = orders.list().rev().collect();
                 let last = newest.iter().map(|order| order.last_sequence).max().unwrap_or(0);
-                Found::new(question.tag(&[last, newest.len() as u64]), || {
+                // What an instrument is called changes without its orders.
+                let tag = question.tag(&[last, newest.len() as u64, library.instruments.changed_at()]);
+                Found::new(tag, || {
                     let key = |order: &&Order| order.submitted.order.to_string();
-                    page.cut(pin, newest, key, |order| Ok(shown(journal, order)))
+                    page.cut(pin, newest, key, |order| Ok(shown(&library, order)))
                 })
             })
             .await
@@ -275,8 +277,9 @@ impl Orders {
             return Ok(made);
         }
         let counters = self.0.shared.counters(portfolio);
-        let mut fitting =
-            counters.into_iter().filter(|counter| source.as_ref().is_none_or(|name| counter.name == *name));
+        let mut fitting = counters
+            .into_iter()
+            .filter(|counter| source.as_ref().is_none_or(|name| counter.source.name == *name));
         let Some(counter) = fitting.next() else {
             return Err(Problem::new(
                 Kind::Conflict,
@@ -326,15 +329,12 @@ fn found(
     let Event::OrderSubmitted(submitted) = event else { return Err(Problem::key_reused(sequence)) };
     let orders = journal.orders(portfolio, u64::MAX)?;
     let order = orders.get(submitted.order).ok_or_else(|| Problem::not_found("order", submitted.order))?;
-    Ok(shown(journal, order))
+    Ok(shown(&*journal.library()?, order))
 }
 
-fn shown(journal: &Journal, order: &Order) -> OrderItem {
+fn shown(library: &Library, order: &Order) -> OrderItem {
     let submitted = &order.submitted;
-    let symbol = journal
-        .library()
-        .ok()
-        .and_then(|library| library.instruments.symbol(submitted.instrument, None).map(str::to_owned));
+    let symbol = library.instruments.symbol(submitted.instrument, None).map(str::to_owned);
     OrderItem {
         id: submitted.order.to_string(),
         sequence: Sequence(order.sequence),

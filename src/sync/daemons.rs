@@ -5,7 +5,7 @@ use super::alpaca::{Books, Client, Engine};
 use super::board::Board;
 use super::pace::{MachineClock, WallClock};
 use super::{folder, instruments, prices, robinhood};
-use crate::config::Config;
+use crate::config::{AlpacaAccount, Config};
 use crate::journal::Journal;
 use daybook_schemas::PortfolioId;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -38,6 +38,11 @@ impl Shared {
 /// How long daemons may take to end what they are doing.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// Whether orders may be placed in an account: the service and the account must both say so.
+const fn takes_orders(config: &Config, account: &AlpacaAccount) -> bool {
+    config.orders && account.orders
+}
+
 /// Daemons that run.
 pub(crate) struct Daemons {
     stop: watch::Sender<bool>,
@@ -51,15 +56,14 @@ impl Daemons {
         let mut tasks = Vec::new();
         for account in &config.alpaca {
             let client = Arc::new(Client::new(account));
-            if config.orders && account.orders {
-                let counter = Counter {
-                    name: account.name.clone(),
+            let source = shared.board.add(&account.name, "alpaca", Some(account.portfolio));
+            if takes_orders(config, account) {
+                shared.open_counter(Counter {
+                    source: source.clone(),
                     portfolio: account.portfolio,
                     broker: client.clone(),
-                };
-                shared.open_counter(counter);
+                });
             }
-            let source = shared.board.add(&account.name, "alpaca", Some(account.portfolio));
             let books = Books::new(journal.clone());
             let engine = Engine::new(account.clone(), client, books, Arc::new(MachineClock), source);
             tasks.push(tokio::spawn(engine.run(stopped.clone())));
@@ -83,6 +87,36 @@ impl Daemons {
                 Ok(Err(error)) => tracing::error!(%error, "a daemon did not end as it should"),
                 Err(_) => task.abort(),
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Secret;
+    use std::time::Duration;
+
+    #[test]
+    fn orders_are_placed_only_where_the_service_and_the_account_say_so() {
+        let url: url::Url = "http://127.0.0.1:1".parse().unwrap();
+        for (service, of_account) in [(false, false), (false, true), (true, false), (true, true)] {
+            let account = AlpacaAccount {
+                name: "main".to_owned(),
+                portfolio: PortfolioId::from_bytes([1; 16]),
+                key_id: Secret::new("id".to_owned()),
+                secret_key: Secret::new("secret".to_owned()),
+                base_url: url.clone(),
+                stream_url: url.clone(),
+                data_url: url.clone(),
+                orders: of_account,
+                requests_per_second: 3,
+                sweep_fills: Duration::from_secs(60),
+                sweep_activities: Duration::from_secs(60),
+                sweep_deep: Duration::from_secs(60),
+            };
+            let config = Config { orders: service, ..Config::default() };
+            assert_eq!(takes_orders(&config, &account), service && of_account);
         }
     }
 }

@@ -53,6 +53,9 @@ impl Broker for Scripted {
 
 const ACCOUNT: AccountId = AccountId::from_bytes([5; 16]);
 
+/// Alpaca's id of it.
+const AT_ALPACA: &str = "904837e3-3b76-47ec-b432-046db621571b";
+
 /// Links an account at Alpaca.
 fn link(daybook: &Daybook, portfolio: &str) -> PortfolioId {
     let portfolio: PortfolioId = portfolio.parse().unwrap();
@@ -64,7 +67,7 @@ fn link(daybook: &Daybook, portfolio: &str) -> PortfolioId {
         name,
         broker: Some("alpaca".into()),
         number: None,
-        external_id: Some(ExternalId::new("904837e3-3b76-47ec-b432-046db621571b")),
+        external_id: Some(ExternalId::new(AT_ALPACA)),
     };
     let draft = Draft::new(stream::portfolio(portfolio), now(), linked);
     daybook.journal.record(&Author::operator(), vec![draft], Terms::default()).unwrap();
@@ -104,7 +107,9 @@ async fn trading() -> (Daybook, String, Arc<Scripted>) {
     daybook.transact(&mine, super::buy("2024-01-03", "ACME", "10", "10")).await;
     let portfolio = link(&daybook, &mine);
     let broker = Arc::new(Scripted::default());
-    daybook.shared.open_counter(Counter { name: "main".to_owned(), portfolio, broker: broker.clone() });
+    let source = daybook.shared.board.add("main", "alpaca", Some(portfolio));
+    source.update(|status| status.account = Some(AT_ALPACA.to_owned()));
+    daybook.shared.open_counter(Counter { source, portfolio, broker: broker.clone() });
     (daybook, mine, broker)
 }
 
@@ -156,6 +161,26 @@ async fn what_the_broker_refuses_is_told_and_what_it_does_not_answer_stays_open(
     broker.say(500, &json!({ "message": "internal server error" }));
     assert_eq!(daybook.post(&path, &order).await.has(201).json()["status"], "submitted");
     assert_eq!(daybook.get(&path).await.has(200).json()["items"].as_array().unwrap().len(), 3);
+    assert_eq!(broker.asked().len(), 3, "what is not answered is not sent again");
+    // Nor is it when it is asked for again under the key of the first attempt.
+    let key = [("idempotency-key", "lost")];
+    let lost = daybook.post_keyed(&path, &order, &key).await.has(201).json();
+    let again = daybook.post_keyed(&path, &order, &key).await.has(201).json();
+    assert_eq!((&again["id"], &again["status"]), (&lost["id"], &json!("submitted")));
+    assert_eq!(broker.asked().len(), 4);
+}
+
+#[tokio::test]
+async fn an_order_waits_for_the_account_that_its_keys_open() {
+    let (daybook, mine, broker) = trading().await;
+    let path = format!("/v1/portfolios/{mine}/orders");
+    let order = json!({ "symbol": "ACME", "side": "buy", "quantity": "1" });
+    // The portfolio has an account at Alpaca, and the keys are another's.
+    for opened in [None, Some("another".to_owned())] {
+        daybook.shared.board.get("main").unwrap().update(|status| status.account = opened);
+        daybook.post(&path, &order).await.is(409, "conflict");
+    }
+    assert_eq!(broker.asked(), Vec::<Value>::new());
 }
 
 #[tokio::test]

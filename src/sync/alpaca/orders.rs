@@ -5,6 +5,7 @@ use super::broker::{Broker, Call, Method};
 use super::wire;
 use crate::journal::{Draft, Journal, JournalError};
 use crate::sync::alpaca_http::Answer;
+use crate::sync::board::Source;
 use crate::sync::instruments::{SymbolError, known_symbol};
 use daybook_projections::{Order, Resolution};
 use daybook_schemas::events::{
@@ -207,8 +208,8 @@ pub(crate) fn found_out(order: &Order, answer: &Answer, now: Timestamp) -> Optio
 /// An account in which orders may be placed.
 #[derive(Clone)]
 pub(crate) struct Counter {
-    /// What the account is called in the configuration.
-    pub(crate) name: String,
+    /// The source that keeps the account in step.
+    pub(crate) source: Arc<Source>,
     /// The portfolio it belongs to.
     pub(crate) portfolio: PortfolioId,
     /// The broker.
@@ -217,7 +218,10 @@ pub(crate) struct Counter {
 
 impl std::fmt::Debug for Counter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Counter").field("name", &self.name).field("portfolio", &self.portfolio).finish()
+        f.debug_struct("Counter")
+            .field("name", &self.source.name)
+            .field("portfolio", &self.portfolio)
+            .finish()
     }
 }
 
@@ -262,21 +266,21 @@ pub(crate) fn submission(
             .directory
             .get(counter.portfolio)
             .ok_or_else(|| JournalError::not_found("portfolio", counter.portfolio))?;
-        let keys = journal.keys();
-        let named = |linked: &daybook_schemas::events::AccountLinked| {
-            linked.name.open(&keys).is_ok_and(|name| name == counter.name)
-        };
+        // The account is the one that the keys opened, whatever it is called: an order is sent with these keys.
+        let opened = counter.source.status().account;
         let account = portfolio
             .accounts
             .iter()
             .filter(|(_, account)| !account.unlinked && account.linked.broker.as_deref() == Some(BROKER))
-            .filter(|(_, account)| account.linked.external_id.is_some())
-            .max_by_key(|(_, account)| named(&account.linked))
+            .find(|(_, account)| {
+                let external = account.linked.external_id.as_ref();
+                opened.is_some() && external.map(daybook_schemas::ExternalId::as_str) == opened.as_deref()
+            })
             .map(|(id, _)| *id)
             .ok_or_else(|| JournalError::Conflict {
                 detail: format!(
                     "`{}` has not been synchronised yet, so its account is not known: wait until /sync says that it is current",
-                    counter.name
+                    counter.source.name
                 ),
                 sequence: None,
             })?;
