@@ -35,6 +35,21 @@ pub struct AdvisorRegistered {
     pub from: Day,
 }
 
+/// What is known of an advisor changed. Each event says all of it anew.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct AdvisorAmended {
+    /// The advisor.
+    pub advisor: AdvisorId,
+    /// The advisor's name.
+    pub name: Sealed<String>,
+    /// How to reach the advisor.
+    pub contact: Option<Sealed<Contact>>,
+    /// The advisor's number with the regulator.
+    pub licence: Option<Sealed<String>>,
+    /// The first day on which this holds.
+    pub from: Day,
+}
+
 /// An advisor left the firm.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct AdvisorDeparted {
@@ -151,6 +166,23 @@ pub struct PartyOnboarded {
     pub tax_country: Option<Box<str>>,
     /// The first day.
     pub on: Day,
+}
+
+/// What is known of a party changed. Each event says all of it anew.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct PartyAmended {
+    /// The party.
+    pub party: PartyId,
+    /// Its name.
+    pub name: Sealed<String>,
+    /// How to reach it.
+    pub contact: Option<Sealed<Contact>>,
+    /// The persons behind it.
+    pub members: Vec<PartyId>,
+    /// The country it pays taxes in, ISO 3166.
+    pub tax_country: Option<Box<str>>,
+    /// The first day on which this holds.
+    pub from: Day,
 }
 
 /// A party is a client no more.
@@ -386,4 +418,13 @@ pub struct AccessRevoked {
     pub token: TokenId,
     /// Why.
     pub reason: Option<Box<str>>,
+}
+
+/// A token was used on a day, in UTC. It is recorded once for each day of use, not for each request.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct AccessUsed {
+    /// The token.
+    pub token: TokenId,
+    /// The day.
+    pub on: Day,
 }

@@ -173,6 +173,8 @@ events! {
     InstrumentDelisted = 105, v 1;
     /// An issuer or a feed announced a corporate action; it adjusts prices and never moves a position.
     CorporateActionAnnounced = 106, v 1;
+    /// What an instrument counts as was stated: class, sector, issuer, country.
+    InstrumentClassified = 107, v 1;
 
     /// A price was seen.
     PriceTick = 201, v 1;
@@ -274,6 +276,12 @@ events! {
     AccessGranted = 813, v 1;
     /// A token was revoked.
     AccessRevoked = 814, v 1;
+    /// A token was used on a day.
+    AccessUsed = 815, v 1;
+    /// What is known of a party changed.
+    PartyAmended = 816, v 1;
+    /// What is known of an advisor changed.
+    AdvisorAmended = 817, v 1;
 
     /// A recommendation was issued.
     RecommendationIssued = 901, v 1;

@@ -154,6 +154,25 @@ pub struct IdentifierAssigned {
     pub to: Option<Day>,
 }
 
+/// What an instrument counts as when a portfolio is held against rules: its class, sector, issuer and country.
+///
+/// Each event says all of it; what is absent is not known. The newest that holds on a day is the one that counts.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct InstrumentClassified {
+    /// The instrument.
+    pub instrument: InstrumentId,
+    /// What it is; absent for what it was listed as.
+    pub class: Option<InstrumentClass>,
+    /// The sector of its business, such as `technology`.
+    pub sector: Option<Box<str>>,
+    /// Who issued it, so that what one issuer owes in several forms counts together.
+    pub issuer: Option<Box<str>>,
+    /// The country whose risk it bears, ISO 3166.
+    pub country: Option<Box<str>>,
+    /// The first day on which this holds.
+    pub from: Day,
+}
+
 /// Two instruments turned out to be one.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct InstrumentsMerged {

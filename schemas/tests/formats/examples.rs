@@ -227,6 +227,15 @@ fn reference() -> Vec<Event> {
             to: Some(day("2024-12-31")),
         }
         .into(),
+        InstrumentClassified {
+            instrument: INSTRUMENT,
+            class: Some(InstrumentClass::Equity),
+            sector: Some("technology".into()),
+            issuer: Some("Altmoor Systems".into()),
+            country: Some("US".into()),
+            from: day("2024-01-01"),
+        }
+        .into(),
         InstrumentsMerged { kept: INSTRUMENT, merged: OTHER_INSTRUMENT, reason: Some("one ISIN".into()) }
             .into(),
         InstrumentDelisted {
@@ -677,6 +686,24 @@ fn firm() -> Vec<Event> {
         }
         .into(),
         AccessRevoked { token: TokenId::from_bytes([0xee; 16]), reason: Some("lost".into()) }.into(),
+        AccessUsed { token: TokenId::from_bytes([0xee; 16]), on: day("2024-03-05") }.into(),
+        PartyAmended {
+            party: PARTY,
+            name: of_party("Ann and Bo Lindh"),
+            contact: Some(contact(KeyId::Party(PARTY))),
+            members: vec![OTHER_PARTY],
+            tax_country: Some("SE".into()),
+            from: day("2024-02-01"),
+        }
+        .into(),
+        AdvisorAmended {
+            advisor: ADVISOR,
+            name: of_advisor("Iris Vance-Holm"),
+            contact: Some(contact(KeyId::Advisor(ADVISOR))),
+            licence: Some(of_advisor("CRD 0000002")),
+            from: day("2024-02-01"),
+        }
+        .into(),
     ]
 }
 
