@@ -19,10 +19,10 @@ pub mod view;
 pub use book::{Book, BookError, EntryRow, FOLD_NAME, FOLD_VERSION};
 pub use check::{CheckReport, Difference, Way, check};
 pub use library::{
-    Access, Account, AnnouncedDividend, AnnouncedSplit, Bar, Directory, Grant, Identifier, Import,
-    ImportState, Imports, Instrument, InstrumentChange, InstrumentChangeKind, Instruments, Library, Listing,
-    NeedsDisk, Observation, ObservationKind, PortfolioEntry, PriceSource, Prices, Quarantine,
-    QuarantinedItem, Resolution, normalise_symbol,
+    Access, Account, Advisor, AnnouncedDividend, AnnouncedSplit, At, Bar, Directory, Firm, Grant, Identifier,
+    Import, ImportState, Imports, Instrument, InstrumentChange, InstrumentChangeKind, Instruments, Library,
+    Listing, Named as NamedReach, NeedsDisk, Observation, ObservationKind, Party, PortfolioEntry,
+    PriceSource, Prices, Quarantine, QuarantinedItem, Reach, Resolution, Said, Serving, normalise_symbol,
 };
 pub use orders::{Order, Orders};
 pub use series::{Series, SeriesDay, equity_series};

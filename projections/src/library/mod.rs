@@ -2,6 +2,7 @@
 
 mod access;
 mod directory;
+mod firm;
 mod imports;
 mod instruments;
 mod prices;
@@ -9,6 +10,7 @@ mod quarantine;
 
 pub use access::{Access, Grant};
 pub use directory::{Account, Directory, PortfolioEntry};
+pub use firm::{Advisor, At, Firm, Named, Party, Reach, Said, Serving};
 pub use imports::{Import, ImportState, Imports};
 pub use instruments::{
     Identifier, Instrument, InstrumentChange, InstrumentChangeKind, Instruments, Listing, Osi, Resolution,
@@ -27,7 +29,7 @@ use serde::{Deserialize, Serialize};
 /// The name under which a snapshot of the library is kept.
 pub const LIBRARY_NAME: &str = "library";
 /// Grows whenever the same events give other bytes.
-pub const LIBRARY_VERSION: u32 = 3;
+pub const LIBRARY_VERSION: u32 = 4;
 
 /// Everything that is resident across portfolios, folded in the order of the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +43,8 @@ pub struct Library {
     pub imports: Imports,
     /// Records that could not be understood.
     pub quarantine: Quarantine,
+    /// Advisors, parties, and who serves and owns what.
+    pub firm: Firm,
     /// Tokens.
     pub access: Access,
     /// Prices, rates of exchange and announced splits.
@@ -64,6 +68,7 @@ impl Library {
         self.prices.apply(meta, stream, event);
         self.instruments.apply(meta, event);
         self.directory.apply(meta, stream, event);
+        self.firm.apply(meta, stream, event);
         self.quarantine.apply(meta, event);
         self.access.apply(meta, event);
     }
