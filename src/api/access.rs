@@ -2,32 +2,41 @@
 
 use super::problem::Problem;
 use crate::journal::{Author, Principal};
+use daybook_projections::Reach;
 use daybook_schemas::events::Role;
-use daybook_schemas::{CorrelationId, PortfolioId};
+use daybook_schemas::{AdvisorId, CorrelationId, PartyId, PortfolioId};
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaSecurityScheme, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use std::sync::Arc;
 
-/// Who may call an operation.
+/// Who may call an operation. Whatever it is about must be within the caller's reach besides.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Callers {
-    /// Whoever reads at all; a service's token sees its own portfolios alone.
+    /// Whoever reads at all, a public page among them.
+    Onlookers,
+    /// Whoever reads but a public page.
     Readers,
-    /// Whoever reads everything.
+    /// Those who work for the firm, and those who check on it: administrators, advisors, auditors.
+    Firm,
+    /// Whoever reads everything: administrators and auditors.
     Watchers,
-    /// Whoever appends to portfolios; a service's token to its own alone.
+    /// Whoever records what happened in a portfolio: administrators, advisors, services.
     Appenders,
+    /// Persons who act for a portfolio: administrators, advisors, clients.
+    Parties,
+    /// Those who advise: administrators and advisors.
+    Advisers,
     /// Administrators.
     Administrators,
 }
 
 /// Every operation of the OpenAPI document and who may call it.
 const TABLE: &[(&str, Callers)] = &[
-    ("listPortfolios", Callers::Readers),
+    ("listPortfolios", Callers::Onlookers),
     ("openPortfolio", Callers::Administrators),
-    ("readPortfolio", Callers::Readers),
-    ("listPositions", Callers::Readers),
+    ("readPortfolio", Callers::Onlookers),
+    ("listPositions", Callers::Onlookers),
     ("listLots", Callers::Readers),
     ("listTransactions", Callers::Readers),
     ("recordTransaction", Callers::Appenders),
@@ -35,14 +44,14 @@ const TABLE: &[(&str, Callers)] = &[
     ("placeOrder", Callers::Administrators),
     ("listTrades", Callers::Readers),
     ("readTrade", Callers::Readers),
-    ("listEquity", Callers::Readers),
+    ("listEquity", Callers::Onlookers),
     ("importFile", Callers::Appenders),
     ("listPortfolioImports", Callers::Readers),
     ("listImports", Callers::Readers),
     ("readImport", Callers::Readers),
-    ("revertImport", Callers::Administrators),
+    ("revertImport", Callers::Advisers),
     ("listQuarantine", Callers::Readers),
-    ("resolveQuarantined", Callers::Administrators),
+    ("resolveQuarantined", Callers::Advisers),
     ("listPrices", Callers::Readers),
     ("recordPrices", Callers::Administrators),
     ("importPrices", Callers::Administrators),
@@ -52,7 +61,7 @@ const TABLE: &[(&str, Callers)] = &[
     ("refreshInstruments", Callers::Administrators),
     ("listEvents", Callers::Watchers),
     ("readEvent", Callers::Watchers),
-    ("reverseEvent", Callers::Administrators),
+    ("reverseEvent", Callers::Advisers),
     ("readEntries", Callers::Watchers),
     ("listSources", Callers::Watchers),
     ("readSource", Callers::Watchers),
@@ -61,6 +70,14 @@ const TABLE: &[(&str, Callers)] = &[
     ("issueToken", Callers::Administrators),
     ("revokeToken", Callers::Administrators),
 ];
+
+/// The operations that answer in percentages alone to a token that is kept to them.
+const IN_PERCENTAGES: &[&str] = &[];
+
+/// Whether an operation answers in percentages alone to a token that is kept to them.
+pub(super) fn answers_in_percentages(operation: &str) -> bool {
+    IN_PERCENTAGES.contains(&operation)
+}
 
 /// Who may call an operation; nobody may call one that is not in the table.
 pub(super) fn callers(operation: &str) -> Option<Callers> {
@@ -73,15 +90,33 @@ pub(super) fn operations() -> impl Iterator<Item = &'static str> {
     TABLE.iter().map(|(id, _)| *id)
 }
 
-/// Whether a role may call an operation at all, whatever portfolio it is about.
+/// Whether a role may call an operation at all, whatever it is about.
 pub(super) fn permits(role: &Role, callers: Callers) -> bool {
+    use Callers::{Advisers, Appenders, Firm, Onlookers, Parties, Readers, Watchers};
     match role {
         Role::Administrator => true,
-        Role::Auditor => matches!(callers, Callers::Readers | Callers::Watchers),
-        Role::Service => matches!(callers, Callers::Readers | Callers::Appenders),
-        // No token of these roles is issued yet, and what is not permitted is refused.
-        Role::Advisor | Role::Client | Role::Display | Role::Other(_) => false,
+        Role::Auditor => matches!(callers, Onlookers | Readers | Firm | Watchers),
+        Role::Advisor => matches!(callers, Onlookers | Readers | Firm | Appenders | Parties | Advisers),
+        Role::Client => matches!(callers, Onlookers | Readers | Parties),
+        Role::Service => matches!(callers, Onlookers | Readers | Appenders),
+        Role::Display => matches!(callers, Onlookers),
+        Role::Other(_) => false,
     }
+}
+
+tokio::task_local! {
+    /// What the caller of the request that this task serves may know of.
+    static REACH: Arc<Reach>;
+}
+
+/// Serves a request within the reach of its caller.
+pub(super) async fn within<T>(caller: &Caller, serve: impl Future<Output = T>) -> T {
+    REACH.scope(Arc::clone(&caller.principal.reach), serve).await
+}
+
+/// The reach of the caller whose request this task serves; none outside of a caller's request.
+pub(super) fn current_reach() -> Option<Arc<Reach>> {
+    REACH.try_with(Arc::clone).ok()
 }
 
 /// Who calls, in which request.
@@ -102,25 +137,76 @@ impl Caller {
         &self.principal.role
     }
 
-    /// On whose behalf the caller acts.
+    /// On whose behalf the caller acts: an advisor's or a party's id, or a name.
     pub(super) fn subject(&self) -> &str {
         &self.principal.subject
     }
 
+    /// The advisor that the caller is.
+    pub(super) fn advisor(&self) -> Option<AdvisorId> {
+        if self.principal.role == Role::Advisor { self.principal.subject.parse().ok() } else { None }
+    }
+
+    /// The party that the caller is.
+    pub(super) fn party(&self) -> Option<PartyId> {
+        if self.principal.role == Role::Client { self.principal.subject.parse().ok() } else { None }
+    }
+
+    /// Whether the caller sees percentages alone, never amounts.
+    pub(super) fn percentages_only(&self) -> bool {
+        self.principal.percentages_only
+    }
+
+    /// What the caller may know of.
+    pub(super) fn reach(&self) -> &Reach {
+        &self.principal.reach
+    }
+
     /// Whether the caller may know of a portfolio.
     pub(super) fn knows(&self, portfolio: PortfolioId) -> bool {
-        match self.principal.role {
-            Role::Administrator | Role::Auditor => true,
-            _ => self.principal.portfolios.contains(&portfolio),
-        }
+        self.principal.reach.portfolio(portfolio)
+    }
+
+    /// Whether the caller may know of a party.
+    pub(super) fn knows_party(&self, party: PartyId) -> bool {
+        self.principal.reach.party(party)
+    }
+
+    /// Whether the caller may know of an advisor.
+    pub(super) fn knows_advisor(&self, advisor: AdvisorId) -> bool {
+        self.principal.reach.advisor(advisor)
     }
 
     /// Whether the caller may know of what belongs to a portfolio, or to none.
     pub(super) fn knows_of(&self, portfolio: Option<PortfolioId>) -> bool {
         match portfolio {
             Some(portfolio) => self.knows(portfolio),
-            None => matches!(self.principal.role, Role::Administrator | Role::Auditor),
+            None => *self.principal.reach == Reach::Everything,
         }
+    }
+
+    /// Refuses an id that the caller may not know of, in the words for one that never was.
+    ///
+    /// `name` is what a parameter or a field is called: whatever names a portfolio, a party or an advisor is checked
+    /// here, wherever in a request it stands. What is no id is left to whoever reads it.
+    pub(super) fn check(&self, name: &str, value: &str) -> Result<(), Problem> {
+        let unknown = match name {
+            "portfolio" | "portfolios" => {
+                value.parse().ok().filter(|id| !self.knows(*id)).map(|id| Problem::not_found("portfolio", id))
+            }
+            "party" | "parties" | "client" | "clients" => value
+                .parse()
+                .ok()
+                .filter(|id| !self.knows_party(*id))
+                .map(|id| Problem::not_found("party", id)),
+            "advisor" | "advisors" => value
+                .parse()
+                .ok()
+                .filter(|id| !self.knows_advisor(*id))
+                .map(|id| Problem::not_found("advisor", id)),
+            _ => None,
+        };
+        unknown.map_or(Ok(()), Err)
     }
 
     /// The author of what the request records.
@@ -129,13 +215,14 @@ impl Caller {
             actor: Arc::from(&*self.principal.subject),
             source: "api".into(),
             correlation: Some(self.correlation),
-            reaches_all: self.principal.role != Role::Service,
+            reaches_all: self.principal.role == Role::Administrator,
         }
     }
 
     /// What the caller sees depends on this.
     pub(super) fn view(&self) -> String {
-        format!("{}:{:?}", self.principal.role, self.principal.portfolios)
+        let principal = &self.principal;
+        format!("{}:{}:{}", principal.role, principal.percentages_only, principal.reach_digest)
     }
 }
 

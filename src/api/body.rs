@@ -1,5 +1,6 @@
 //! Bodies of requests: bounded in size and in time, read strictly, every fault named by its field.
 
+use super::access::Caller;
 use super::problem::{Fault, Kind, Problem};
 use poem::{Body, Request, RequestBody};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, Registry};
@@ -166,13 +167,14 @@ impl<'a, T: Form> ApiExtractor<'a> for Input<T> {
             return Err(not_json(media_type).into());
         }
         let bytes = body.take()?.into_vec().await?;
+        let caller = request.extensions().get::<Caller>();
         if bytes.is_empty() && T::MAY_BE_ABSENT {
-            return Ok(parse(b"{}")?);
+            return Ok(parse(b"{}", caller)?);
         }
         if media_type.is_none() {
             return Err(not_json("nothing").into());
         }
-        Ok(parse(&bytes)?)
+        Ok(parse(&bytes, caller)?)
     }
 }
 
@@ -189,11 +191,14 @@ fn not_json(media_type: &str) -> Problem {
     )
 }
 
-/// Reads a JSON object strictly: no field twice, none unknown.
-pub(super) fn parse<T: Form>(bytes: &[u8]) -> Result<Input<T>, Problem> {
+/// Reads a JSON object strictly: no field twice, none unknown, and no id that the caller may not know of.
+pub(super) fn parse<T: Form>(bytes: &[u8], caller: Option<&Caller>) -> Result<Input<T>, Problem> {
     let Strict(value) = serde_json::from_slice(bytes)
         .map_err(|error| Problem::new(Kind::MalformedJson, format!("{error}: correct the JSON")))?;
     let canonical = value.to_string().into_bytes();
+    if let Some(caller) = caller {
+        check_ids(caller, "", &value)?;
+    }
     let Value::Object(object) = value else {
         return Err(Problem::new(Kind::MalformedJson, "send a JSON object"));
     };
@@ -201,6 +206,18 @@ pub(super) fn parse<T: Form>(bytes: &[u8]) -> Result<Input<T>, Problem> {
     let value = T::read(&mut fields);
     fields.finish()?;
     Ok(Input { value, canonical })
+}
+
+/// Refuses ids that the caller may not know of, by the names of the fields that hold them, however deep.
+fn check_ids(caller: &Caller, name: &str, value: &Value) -> Result<(), Problem> {
+    match value {
+        Value::String(text) => caller.check(name, text),
+        Value::Array(items) => items.iter().try_for_each(|item| check_ids(caller, name, item)),
+        Value::Object(members) => {
+            members.iter().try_for_each(|(name, member)| check_ids(caller, name, member))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
+    }
 }
 
 /// JSON in which no object names a field twice.
@@ -419,7 +436,7 @@ mod tests {
     }
 
     fn refused(json: &str) -> String {
-        match parse::<Sample>(json.as_bytes()) {
+        match parse::<Sample>(json.as_bytes(), None) {
             Ok(_) => panic!("it was taken"),
             Err(problem) => format!("{problem:?}"),
         }
@@ -427,8 +444,9 @@ mod tests {
 
     #[test]
     fn equal_content_has_equal_canonical_bytes_however_it_is_written() {
-        let one = parse::<Sample>(br#"{"name":"a","rows":[{"close":"1"}]}"#).unwrap();
-        let other = parse::<Sample>(b"{ \"rows\": [ {\"close\": \"1\"} ],\n \"name\": \"a\" }").unwrap();
+        let one = parse::<Sample>(br#"{"name":"a","rows":[{"close":"1"}]}"#, None).unwrap();
+        let other =
+            parse::<Sample>(b"{ \"rows\": [ {\"close\": \"1\"} ],\n \"name\": \"a\" }", None).unwrap();
         assert_eq!(one.canonical, other.canonical);
         assert_eq!((other.value.name.as_str(), other.value.rows.as_slice()), ("a", &["1".to_owned()][..]));
     }

@@ -160,6 +160,13 @@ impl Events {
         let (target, reason) = (sequence.0.0, input.value.reason);
         self.0
             .blocking(move |journal| {
+                let about = journal
+                    .event(target)
+                    .ok()
+                    .and_then(|record| daybook_schemas::stream::portfolio_of(&record.stream));
+                if !caller.knows_of(about) {
+                    return Err(Problem::not_found("event", target));
+                }
                 let replayed = attempt::earlier(journal, key.as_ref())?.is_some();
                 let sequence = journal.reverse(&caller.author(), target, &reason, key)?;
                 let body = Reversal { sequence: Sequence(sequence), target: Sequence(target) };

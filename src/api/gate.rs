@@ -8,7 +8,7 @@ use super::body::{Metered, Trouble};
 use super::operations::{Found, Operation, Operations};
 use super::problem::{self, Kind, Problem};
 use super::service::Service;
-use daybook_schemas::{CorrelationId, PortfolioId};
+use daybook_schemas::CorrelationId;
 use poem::http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue,
 };
@@ -68,8 +68,9 @@ impl<E: Endpoint<Output = Response>> Gate<E> {
                 ));
             }
         };
-        permit(&caller, operation, &values)?;
-        check_query(request.uri().query().unwrap_or_default(), operation)?;
+        let query = request.uri().query().unwrap_or_default();
+        permit(&caller, operation, &values, query)?;
+        check_query(query, operation)?;
         if operation.writes() {
             check_key(&request)?;
             check_encoding(&request)?;
@@ -92,8 +93,8 @@ impl<E: Endpoint<Output = Response>> Gate<E> {
         request.set_body(Body::from_async_read(body));
         let target = Target(request.uri().clone());
         request.extensions_mut().insert(target);
-        request.extensions_mut().insert(caller);
-        let answered = self.inner.call(request).await;
+        request.extensions_mut().insert(caller.clone());
+        let answered = access::within(&caller, self.inner.call(request)).await;
         match trouble.get() {
             Some(Trouble::TooLarge) => Err(too_large(limit)),
             Some(Trouble::TooSlow) => {
@@ -242,13 +243,16 @@ fn check_encoding(request: &Request) -> Result<(), Problem> {
     }
 }
 
-/// Whether the caller may call the operation at all, and may know of the portfolio in its path.
-fn permit(caller: &Caller, operation: &Operation, values: &[String]) -> Result<(), Problem> {
-    if let Some(portfolio) = operation.portfolio(values)
-        && let Ok(id) = portfolio.parse::<PortfolioId>()
-        && !caller.knows(id)
-    {
-        return Err(Problem::not_found("portfolio", id));
+/// Whether the caller may call the operation at all, and may know of what its path and its query are about.
+fn permit(caller: &Caller, operation: &Operation, values: &[String], query: &str) -> Result<(), Problem> {
+    if let Some((noun, id)) = operation.about(values) {
+        caller.check(noun, id)?;
+    }
+    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        caller.check(&name, &value)?;
+    }
+    if caller.percentages_only() && !access::answers_in_percentages(&operation.id) {
+        return Err(Problem::forbidden("the token shows percentages alone, and this answers with amounts"));
     }
     match access::callers(&operation.id) {
         Some(callers) if access::permits(caller.role(), callers) => Ok(()),

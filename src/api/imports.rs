@@ -224,6 +224,9 @@ impl Imports {
         let (id, reason) = (id.0.0, input.value.reason);
         self.0
             .blocking(move |journal| {
+                if !journal.library()?.imports.get(id).is_none_or(|import| knows(&caller, import)) {
+                    return Err(Problem::not_found("import", id));
+                }
                 let replayed = attempt::earlier(journal, key.as_ref())?.is_some();
                 let sequence = journal.revert_import(&caller.author(), id, reason.as_deref(), key)?;
                 let body = Reversion { import: id.into(), sequence: Sequence(sequence) };

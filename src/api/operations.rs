@@ -132,14 +132,25 @@ impl Operation {
         self.method != Method::GET
     }
 
-    /// The portfolio that its path names, as it stands there.
-    pub(super) fn portfolio<'v>(&self, values: &'v [String]) -> Option<&'v str> {
-        match self.template.as_slice() {
-            [Segment::Is(first), Segment::Any, ..] if first == "portfolios" => {
-                values.first().map(String::as_str)
+    /// What the path is about, and its id as it stands there: `/portfolios/{id}/…` is about a portfolio.
+    pub(super) fn about<'v>(&self, values: &'v [String]) -> Option<(&'static str, &'v str)> {
+        let noun = match self.template.as_slice() {
+            [Segment::Is(first), Segment::Any, ..] => match first.as_str() {
+                "portfolios" => "portfolio",
+                "parties" | "clients" => "party",
+                "advisors" => "advisor",
+                _ => return None,
+            },
+            [Segment::Is(first), Segment::Is(second), Segment::Any, ..] if first == "views" => {
+                match second.as_str() {
+                    "client" => "party",
+                    "advisor" => "advisor",
+                    _ => return None,
+                }
             }
-            _ => None,
-        }
+            _ => return None,
+        };
+        Some((noun, values.first()?))
     }
 }
 

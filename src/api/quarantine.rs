@@ -170,6 +170,10 @@ impl Quarantine {
         let note = input.value.note;
         self.0
             .blocking(move |journal| {
+                let about = journal.library()?.quarantine.get(target).and_then(|item| item.record.portfolio);
+                if !caller.knows_of(about) {
+                    return Err(Problem::not_found("quarantined record", target));
+                }
                 let replayed = attempt::earlier(journal, key.as_ref())?.is_some();
                 let sequence = journal.resolve_quarantined(
                     &caller.author(),

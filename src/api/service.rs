@@ -1,7 +1,8 @@
 //! What all routes stand on: the journal behind blocking threads, and the limits of the service.
 
+use super::access;
 use super::problem::Problem;
-use crate::journal::Journal;
+use crate::journal::{Journal, within};
 use crate::sync::daemons::Shared;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,7 +63,8 @@ impl Service {
     ) -> Result<T, Problem> {
         let journal = Arc::clone(&self.journal);
         let span = tracing::Span::current();
-        tokio::task::spawn_blocking(move || span.in_scope(|| work(&journal)))
+        let reach = access::current_reach();
+        tokio::task::spawn_blocking(move || span.in_scope(|| within(reach, || work(&journal))))
             .await
             .unwrap_or_else(|error| Err(Problem::internal(error)))
     }

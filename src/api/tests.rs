@@ -67,7 +67,13 @@ impl Daybook {
     }
 
     pub(super) fn token_of(&self, role: Role, subject: Option<&str>, portfolios: Vec<PortfolioId>) -> String {
-        let new = NewToken { role, subject: subject.map(str::to_owned), portfolios, expires: None };
+        let new = NewToken {
+            role,
+            subject: subject.map(str::to_owned),
+            portfolios,
+            expires: None,
+            percentages_only: false,
+        };
         self.journal.issue_token(&Author::operator(), new, None).unwrap().secret
     }
 

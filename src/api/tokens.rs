@@ -26,6 +26,8 @@ record! {
         subject: String,
         /// The portfolios it is for; empty for what the role reaches by itself
         portfolios: Vec<Portfolio>,
+        /// Whether it shows percentages alone, never amounts
+        percentages_only: bool,
         /// When it was issued
         issued_at: Time,
         /// When it ends
@@ -52,12 +54,14 @@ record! {
 record! {
     /// A token to be issued.
     TokenRequest {
-        /// `administrator`, `auditor` or `service`
+        /// `administrator`, `advisor`, `client`, `auditor`, `service` or `display`
         role: String,
-        /// On whose behalf its bearer acts; the role's name if not said
+        /// On whose behalf its bearer acts: the advisor's or the party's id; for other roles a name
         subject: Option<String>,
-        /// The portfolios that a service's token is for
+        /// The portfolios that the token of a service or a display is for; those that one of an advisor or a client is kept to
         portfolios: Option<Vec<String>>,
+        /// Whether it shows percentages alone, never amounts; for the role `display`
+        percentages_only: Option<bool>,
         /// When it ends: RFC 3339, or a date for the end of that day in UTC; never if not said
         expires: Option<String>,
     }
@@ -69,6 +73,7 @@ impl Form for TokenRequest {
             role: fields.required_text("role"),
             subject: fields.text("subject"),
             portfolios: Some(fields.texts("portfolios")),
+            percentages_only: fields.flag("percentages_only"),
             expires: fields.text("expires"),
         }
     }
@@ -130,7 +135,13 @@ impl Tokens {
             .blocking(move |journal| {
                 attempt::earlier(journal, key.as_ref())?;
                 let portfolios = asked.portfolios.unwrap_or_default();
-                let new = NewToken::parse(&asked.role, asked.subject, &portfolios, asked.expires.as_deref());
+                let new = NewToken::parse(
+                    &asked.role,
+                    asked.subject,
+                    &portfolios,
+                    asked.expires.as_deref(),
+                    asked.percentages_only.unwrap_or(false),
+                );
                 let new = new.map_err(in_request)?;
                 let (role, subject) = (new.role.to_string(), new.subject.clone());
                 let issued = journal.issue_token(&caller.author(), new, key).map_err(in_request)?;
@@ -195,6 +206,7 @@ fn item(grant: &Grant, now: daybook_schemas::Timestamp) -> TokenItem {
         role: grant.granted.role.to_string(),
         subject: grant.granted.subject.to_string(),
         portfolios: grant.granted.portfolios.iter().copied().map(Portfolio).collect(),
+        percentages_only: grant.granted.percentages_only,
         issued_at: grant.granted_at.into(),
         expires: grant.granted.expires.map(Time),
         state: state.to_owned(),

@@ -1,14 +1,15 @@
 //! `daybook token`: issuing, listing and revoking bearer tokens.
 
 use super::{CommandError, Context, Outcome, Place, TextOrJson, terminal};
-use crate::journal::{Access, Author, JournalError, NewToken, instant};
+use crate::journal::{Access, Author, JournalError, NewToken, ROLES, instant};
 use clap::Subcommand;
 use daybook_schemas::events::Role;
 use daybook_schemas::{PortfolioId, TokenId};
 use serde_json::{Value, json};
 
 /// What a list says of each token.
-const LISTED: [&str; 7] = ["id", "role", "subject", "portfolios", "issued_at", "expires", "state"];
+const LISTED: [&str; 8] =
+    ["id", "role", "subject", "portfolios", "percentages_only", "issued_at", "expires", "state"];
 
 /// Issue, list and revoke bearer tokens.
 #[derive(Subcommand, Debug)]
@@ -24,10 +25,10 @@ pub(super) enum Token {
 /// Issue a token and print it; it is shown this once.
 #[derive(clap::Args, Debug)]
 pub(super) struct Issue {
-    /// What its bearer may do: administrator, auditor or service.
+    /// What its bearer may do: administrator, advisor, client, auditor, service or display.
     #[arg(long)]
     role: String,
-    /// On whose behalf; the token itself, by role and id, if not said.
+    /// On whose behalf: the advisor's or the client's id; for other roles a name, by role and id if not said.
     #[arg(long, value_name = "ID")]
     subject: Option<String>,
     /// A portfolio it is for; may be repeated.
@@ -36,6 +37,9 @@ pub(super) struct Issue {
     /// When it ends: RFC 3339, or a date for the end of that day in UTC.
     #[arg(long, value_name = "T")]
     expires: Option<String>,
+    /// Show percentages alone, never amounts; for the role display.
+    #[arg(long)]
+    percentages_only: bool,
 }
 
 /// List the tokens that were issued.
@@ -70,6 +74,7 @@ impl NewToken {
         subject: Option<String>,
         portfolios: &[String],
         expires: Option<&str>,
+        percentages_only: bool,
     ) -> Result<Self, JournalError> {
         let portfolios = portfolios
             .iter()
@@ -78,12 +83,13 @@ impl NewToken {
             })
             .collect::<Result<_, _>>()?;
         Ok(Self {
-            role: Role::from_name(role).filter(|role| role.code() != 0).ok_or_else(|| {
-                JournalError::field("role", format!("`{role}` is not one of administrator, auditor, service"))
-            })?,
+            role: Role::from_name(role)
+                .filter(|role| role.code() != 0)
+                .ok_or_else(|| JournalError::field("role", format!("`{role}` is not one of {ROLES}")))?,
             subject,
             portfolios,
             expires: expires.map(|time| instant("expires", time)).transpose()?,
+            percentages_only,
         })
     }
 }
@@ -92,8 +98,13 @@ impl Issue {
     fn run(self, context: &Context) -> Result<Outcome, CommandError> {
         let (id, secret) = match context.place(Access::Create)? {
             Place::Here(journal) => {
-                let new =
-                    NewToken::parse(&self.role, self.subject, &self.portfolio, self.expires.as_deref())?;
+                let new = NewToken::parse(
+                    &self.role,
+                    self.subject,
+                    &self.portfolio,
+                    self.expires.as_deref(),
+                    self.percentages_only,
+                )?;
                 let issued = journal.issue_token(&Author::operator(), new, None)?;
                 journal.close()?;
                 (issued.id.to_string(), issued.secret)
@@ -101,6 +112,7 @@ impl Issue {
             Place::There(remote) => {
                 let body = json!({
                     "role": self.role, "subject": self.subject, "portfolios": self.portfolio, "expires": self.expires,
+                    "percentages_only": self.percentages_only,
                 });
                 let issued = remote.post("tokens", &body)?;
                 let text = |key: &str| issued[key].as_str().unwrap_or_default().to_owned();
@@ -126,7 +138,11 @@ impl List {
         let rows = tokens.iter().map(|token| {
             let text = |key: &str| token[key].as_str().unwrap_or("—").to_owned();
             let portfolios = token["portfolios"].as_array().map_or(0, Vec::len);
-            let reach = if portfolios == 0 { "all".to_owned() } else { portfolios.to_string() };
+            let reach = match (portfolios, token["role"].as_str()) {
+                (0, Some("advisor" | "client")) => "own".to_owned(),
+                (0, _) => "all".to_owned(),
+                (named, _) => named.to_string(),
+            };
             vec![
                 text("id"),
                 text("role"),

@@ -5,10 +5,15 @@ use crate::importers::invisible;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use daybook_ledger::CommitKey;
+use daybook_projections::{At, Library, Reach};
 use daybook_schemas::events::{AccessGranted, AccessRevoked, ContentHash, Role};
-use daybook_schemas::{PortfolioId, Timestamp, TokenId, stream};
+use daybook_schemas::{Day, PortfolioId, Timestamp, TokenId, Zone, stream};
 use serde_json::{Value, json};
-use std::sync::{Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The roles that a token can have.
+pub(crate) const ROLES: &str = "administrator, advisor, client, auditor, service, display";
 
 /// What every token begins with, so that one that leaked can be recognised.
 const PREFIX: &str = "daybook_";
@@ -24,6 +29,8 @@ pub(crate) struct NewToken {
     pub(crate) portfolios: Vec<PortfolioId>,
     /// When it ends.
     pub(crate) expires: Option<Timestamp>,
+    /// Whether it shows percentages alone, never amounts.
+    pub(crate) percentages_only: bool,
 }
 
 /// A token that was issued.
@@ -44,9 +51,27 @@ pub(crate) struct Principal {
     pub(crate) role: Role,
     /// On whose behalf.
     pub(crate) subject: Box<str>,
-    /// The portfolios it is for; empty for what the role reaches by itself.
-    pub(crate) portfolios: Vec<PortfolioId>,
+    /// What the bearer may know of, by the role and by present assignments.
+    pub(crate) reach: Arc<Reach>,
+    /// What tells this reach from every other.
+    pub(crate) reach_digest: Arc<str>,
+    /// Whether the bearer sees percentages alone, never amounts.
+    pub(crate) percentages_only: bool,
 }
+
+/// What tokens reached when they were asked for last, so that it is not worked out for each request.
+#[derive(Default)]
+pub(super) struct Reaches(Mutex<HashMap<TokenId, Reached>>);
+
+#[derive(Clone)]
+struct Reached {
+    standing: Standing,
+    reach: Arc<Reach>,
+    digest: Arc<str>,
+}
+
+/// All that a reach depends on: the firm's last change, the tokens' last change, and the day.
+type Standing = (u64, u64, Day);
 
 /// The hash by which a token is recognised.
 pub(crate) fn secret_hash(secret: &str) -> ContentHash {
@@ -87,24 +112,7 @@ impl Journal {
         new: NewToken,
         commit_key: Option<CommitKey>,
     ) -> Result<IssuedToken, JournalError> {
-        if !matches!(new.role, Role::Administrator | Role::Auditor | Role::Service) {
-            return Err(JournalError::field(
-                "role",
-                format!("a token's role is administrator, auditor or service, not {}", new.role),
-            ));
-        }
-        if new.role == Role::Service && new.portfolios.is_empty() {
-            return Err(JournalError::field(
-                "portfolio",
-                "a service's token names the portfolios it appends to",
-            ));
-        }
-        if new.role != Role::Service && !new.portfolios.is_empty() {
-            return Err(JournalError::field(
-                "portfolio",
-                format!("an {} reaches every portfolio: name none", new.role),
-            ));
-        }
+        self.check_bearer(&new)?;
         if new.expires.is_some_and(|expires| expires <= now()) {
             return Err(JournalError::field("expires", "a token cannot end in the past"));
         }
@@ -134,7 +142,7 @@ impl Journal {
             portfolios: new.portfolios,
             expires: new.expires,
             secret_hash: secret_hash(&secret),
-            percentages_only: false,
+            percentages_only: new.percentages_only,
         };
         let draft = Draft::new(stream::ACCESS.to_owned(), now(), granted);
         let recorded = self.record(author, vec![draft], Terms { commit_key, ..Terms::default() })?;
@@ -173,17 +181,93 @@ impl Journal {
         Ok(())
     }
 
+    /// Whether the role, the subject and the portfolios of a new token go together.
+    fn check_bearer(&self, new: &NewToken) -> Result<(), JournalError> {
+        let library = self.library()?;
+        // Also somebody whose first day is still to come.
+        let at = At::on(Day::from_number(i32::MAX));
+        let subject = new.subject.as_deref().map(str::trim);
+        match new.role {
+            Role::Administrator | Role::Auditor if !new.portfolios.is_empty() => {
+                return Err(JournalError::field(
+                    "portfolio",
+                    format!("an {} reaches every portfolio: name none", new.role),
+                ));
+            }
+            Role::Service | Role::Display if new.portfolios.is_empty() => {
+                let what = if new.role == Role::Service {
+                    "a service's token names the portfolios it appends to"
+                } else {
+                    "a display's token names the portfolios it shows"
+                };
+                return Err(JournalError::field("portfolio", what));
+            }
+            Role::Advisor => {
+                let known = subject.and_then(|id| library.firm.advisor(id.parse().ok()?, at));
+                if known.is_none() {
+                    return Err(JournalError::field(
+                        "subject",
+                        "an advisor's token is for an advisor of the firm: give the advisor's id",
+                    ));
+                }
+            }
+            Role::Client => {
+                let known = subject.and_then(|id| library.firm.party(id.parse().ok()?, at));
+                if known.is_none() {
+                    return Err(JournalError::field(
+                        "subject",
+                        "a client's token is for a party that was onboarded: give the party's id",
+                    ));
+                }
+            }
+            Role::Other(_) => {
+                return Err(JournalError::field("role", format!("`{}` is not one of {ROLES}", new.role)));
+            }
+            _ => {}
+        }
+        if new.percentages_only && new.role != Role::Display {
+            return Err(JournalError::field(
+                "percentages_only",
+                format!("only a display's token can be kept to percentages, not that of an {}", new.role),
+            ));
+        }
+        Ok(())
+    }
+
     /// Who bears a token, if it is one that was issued, is not revoked and has not ended.
     pub(crate) fn authenticate(&self, secret: &str) -> Result<Option<Principal>, JournalError> {
         let hash = secret_hash(secret);
         let library = self.library()?;
-        let grant = library.access.by_secret(&hash).filter(|grant| grant.is_valid_at(now()));
-        Ok(grant.map(|grant| Principal {
-            token: grant.granted.token,
-            role: grant.granted.role.clone(),
-            subject: grant.granted.subject.clone(),
-            portfolios: grant.granted.portfolios.clone(),
+        let now = now();
+        let grant = library.access.by_secret(&hash).filter(|grant| grant.is_valid_at(now));
+        Ok(grant.map(|grant| {
+            let reached = self.reached(&library, &grant.granted, now);
+            Principal {
+                token: grant.granted.token,
+                role: grant.granted.role.clone(),
+                subject: grant.granted.subject.clone(),
+                reach: reached.reach,
+                reach_digest: reached.digest,
+                percentages_only: grant.granted.percentages_only,
+            }
         }))
+    }
+
+    /// What the bearer of a token reaches now. Present assignments decide, also for views of the past.
+    fn reached(&self, library: &Library, granted: &AccessGranted, now: Timestamp) -> Reached {
+        let day = now.day_in(Zone::UTC);
+        let standing = (library.firm.changed_at(), library.access.changed_at(), day);
+        let mut reaches = self.reaches.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reached) = reaches.get(&granted.token)
+            && reached.standing == standing
+        {
+            return reached.clone();
+        }
+        let reach = library.firm.reach(granted, At::on(day));
+        let digest = blake3::hash(format!("{reach:?}").as_bytes()).to_hex()[..32].into();
+        let reached = Reached { standing, reach: Arc::new(reach), digest };
+        reaches.insert(granted.token, reached.clone());
+        reached
     }
 
     /// The tokens, as they are listed.
@@ -204,6 +288,7 @@ impl Journal {
                     "role": grant.granted.role,
                     "subject": grant.granted.subject,
                     "portfolios": grant.granted.portfolios,
+                    "percentages_only": grant.granted.percentages_only,
                     "issued_at": grant.granted_at,
                     "expires": grant.granted.expires,
                     "state": state,
@@ -217,8 +302,13 @@ impl Journal {
         if self.library()?.access.list().next().is_some() {
             return Ok(None);
         }
-        let new =
-            NewToken { role: Role::Administrator, subject: None, portfolios: Vec::new(), expires: None };
+        let new = NewToken {
+            role: Role::Administrator,
+            subject: None,
+            portfolios: Vec::new(),
+            expires: None,
+            percentages_only: false,
+        };
         self.issue_token(&Author::operator(), new, None).map(Some)
     }
 }

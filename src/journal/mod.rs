@@ -13,16 +13,18 @@ mod market;
 mod orders;
 mod portfolios;
 mod rebuild;
+mod scope;
 mod shelf;
 mod views;
 
-pub(crate) use access::{NewToken, Principal};
+pub(crate) use access::{NewToken, Principal, ROLES};
 pub(crate) use entry::{Author, Draft, decode, meta, to_json};
 pub(crate) use error::{Invalid, JournalError};
 pub(crate) use feed::{FeedBatch, FeedReport, FeedRow, Statement};
 pub(crate) use imports::{ImportReport, ImportRequest};
 pub(crate) use portfolios::NewPortfolio;
 pub(crate) use rebuild::{Checked, Rebuilt, Stored};
+pub(crate) use scope::within;
 pub(crate) use views::{Moment, PortfolioView, instant};
 
 use daybook_ledger::{
@@ -62,6 +64,7 @@ pub(crate) struct Journal {
     keys: KeyFile,
     library: RwLock<Library>,
     shelf: Shelf,
+    reaches: access::Reaches,
     importing: Mutex<()>,
     /// Portfolios that were written to since their books were kept last.
     touched: Mutex<BTreeSet<PortfolioId>>,
@@ -143,6 +146,7 @@ impl Journal {
             ledger,
             keys,
             shelf: Shelf::default(),
+            reaches: access::Reaches::default(),
             importing: Mutex::new(()),
             touched: Mutex::default(),
             writable,
@@ -169,6 +173,7 @@ impl Journal {
             ledger,
             keys: KeyFile::in_memory(ring),
             shelf: Shelf::default(),
+            reaches: access::Reaches::default(),
             importing: Mutex::new(()),
             touched: Mutex::default(),
             writable: true,

@@ -103,7 +103,7 @@ impl Journal {
         let portfolio = library
             .directory
             .get(id)
-            .filter(|portfolio| portfolio.opened <= known)
+            .filter(|portfolio| portfolio.opened <= known && super::scope::reaches(id))
             .ok_or_else(|| JournalError::not_found("portfolio", id))?;
         let as_of = moment.as_of.unwrap_or_else(|| AsOf::Day(super::now().day_in(portfolio.zone)));
         let view = View { as_of, known };

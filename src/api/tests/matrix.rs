@@ -24,10 +24,15 @@ fn every_operation_says_who_may_call_it() {
 
 #[test]
 fn what_no_table_permits_is_refused() {
-    for role in [Role::Advisor, Role::Client, Role::Display, Role::Other("robot".into())] {
-        for callers in [Callers::Readers, Callers::Watchers, Callers::Appenders, Callers::Administrators] {
-            assert!(!access::permits(&role, callers), "{role} {callers:?}");
-        }
+    use Callers::{Administrators, Advisers, Appenders, Firm, Onlookers, Parties, Readers, Watchers};
+    let all = [Onlookers, Readers, Firm, Watchers, Appenders, Parties, Advisers, Administrators];
+    for callers in all {
+        assert!(!access::permits(&Role::Other("robot".into()), callers), "{callers:?}");
+        assert_eq!(access::permits(&Role::Display, callers), callers == Onlookers, "{callers:?}");
+        let may_change = matches!(callers, Appenders | Parties | Advisers | Administrators);
+        assert_eq!(access::permits(&Role::Auditor, callers), !may_change, "{callers:?}");
+        let by_clients = matches!(callers, Onlookers | Readers | Parties);
+        assert_eq!(access::permits(&Role::Client, callers), by_clients, "{callers:?}");
     }
     assert_eq!(access::callers("inventedOperation"), None);
 }

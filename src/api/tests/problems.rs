@@ -190,7 +190,10 @@ async fn a_token_that_cannot_be_issued_is_told_by_the_fields_of_the_request() {
     for (body, field) in [
         (json!({}), "role"),
         (json!({ "role": "king" }), "role"),
-        (json!({ "role": "client" }), "role"),
+        (json!({ "role": "client" }), "subject"),
+        (json!({ "role": "advisor", "subject": "anna" }), "subject"),
+        (json!({ "role": "display" }), "portfolios"),
+        (json!({ "role": "auditor", "percentages_only": true }), "percentages_only"),
         (json!({ "role": "service" }), "portfolios"),
         (json!({ "role": "service", "portfolios": ["mine"] }), "portfolios"),
         (json!({ "role": "service", "portfolios": "mine" }), "portfolios"),
