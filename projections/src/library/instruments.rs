@@ -2,10 +2,10 @@
 
 use crate::view::Meta;
 use daybook_schemas::events::{
-    Contract, IdentifierAssigned, IdentifierScheme, InstrumentClass, InstrumentDelisted, InstrumentListed,
-    ListingAdded, OptionRight,
+    Contract, IdentifierAssigned, IdentifierScheme, InstrumentClass, InstrumentClassified,
+    InstrumentDelisted, InstrumentListed, ListingAdded, OptionRight,
 };
-use daybook_schemas::{Currency, Day, Event, ImportId, InstrumentId, ListingId, Price, decimal};
+use daybook_schemas::{Currency, Day, Event, ImportId, InstrumentId, ListingId, Price, Timestamp, decimal};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -93,6 +93,30 @@ impl Instrument {
     }
 }
 
+/// What somebody said that an instrument counts as, and when that was recorded.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Classified {
+    /// What was said; each statement says all of it.
+    pub said: InstrumentClassified,
+    /// The event.
+    pub sequence: u64,
+    /// When it was recorded.
+    pub recorded_at: Timestamp,
+}
+
+/// What an instrument counts as on a day; what nobody said is absent.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Classification {
+    /// What it is: as classified, else as listed.
+    pub class: Option<InstrumentClass>,
+    /// The sector of its business.
+    pub sector: Option<Box<str>>,
+    /// Who issued it.
+    pub issuer: Option<Box<str>>,
+    /// The country whose risk it bears.
+    pub country: Option<Box<str>>,
+}
+
 /// What changed about an instrument.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum InstrumentChangeKind {
@@ -136,6 +160,8 @@ pub struct Instruments {
     reverted: BTreeSet<ImportId>,
     /// What changed, in the order of the log.
     changes: Vec<InstrumentChange>,
+    /// What was said of classes, sectors, issuers and countries, in the order of the log.
+    classified: BTreeMap<InstrumentId, Vec<Classified>>,
     changed_at: u64,
 }
 
@@ -251,6 +277,11 @@ impl Instruments {
             Event::InstrumentDelisted(delisted) => {
                 self.placeholder(delisted.instrument, meta.sequence).delisted = Some(delisted.clone());
                 self.note(meta, delisted.instrument, InstrumentChangeKind::Delisted);
+            }
+            Event::InstrumentClassified(said) => {
+                let classified =
+                    Classified { said: said.clone(), sequence: meta.sequence, recorded_at: meta.recorded_at };
+                self.classified.entry(said.instrument).or_default().push(classified);
             }
             Event::ImportReverted(reverted) => {
                 self.reverted.insert(reverted.import);
@@ -372,6 +403,33 @@ impl Instruments {
     #[must_use]
     pub fn get(&self, id: InstrumentId) -> Option<&Instrument> {
         self.instruments.get(&self.canonical(id))
+    }
+
+    /// What was said that an instrument counts as, in the order of the log.
+    #[must_use]
+    pub fn classifications(&self, id: InstrumentId) -> &[Classified] {
+        let said = self.classified.get(&self.canonical(id)).or_else(|| self.classified.get(&id));
+        said.map_or(&[], Vec::as_slice)
+    }
+
+    /// What an instrument counts as on a day, of what is recorded up to `known`: by the statement that holds from the
+    /// latest day, and of several from one day by the one recorded last.
+    #[must_use]
+    pub fn classification(&self, id: InstrumentId, day: Day, known: u64) -> Classification {
+        let said = self
+            .classifications(id)
+            .iter()
+            .filter(|one| one.sequence <= known && one.said.from <= day)
+            .max_by_key(|one| (one.said.from, one.sequence))
+            .map(|one| &one.said);
+        let listed = self.get(id).map(|instrument| &instrument.class);
+        let class = said.and_then(|said| said.class.as_ref()).or(listed);
+        Classification {
+            class: class.filter(|class| **class != InstrumentClass::Unstated).cloned(),
+            sector: said.and_then(|said| said.sector.clone()),
+            issuer: said.and_then(|said| said.issuer.clone()),
+            country: said.and_then(|said| said.country.clone()),
+        }
     }
 
     /// All instruments that were not merged into another, by id.

@@ -13,8 +13,8 @@ pub use directory::{Account, Directory, PortfolioEntry};
 pub use firm::{Advisor, At, Firm, Named, Party, Reach, Said, Serving};
 pub use imports::{Import, ImportState, Imports};
 pub use instruments::{
-    Identifier, Instrument, InstrumentChange, InstrumentChangeKind, Instruments, Listing, Osi, Resolution,
-    normalise_symbol, parse_osi,
+    Classification, Classified, Identifier, Instrument, InstrumentChange, InstrumentChangeKind, Instruments,
+    Listing, Osi, Resolution, normalise_symbol, parse_osi,
 };
 pub use prices::{
     AnnouncedDividend, AnnouncedSplit, Bar, Jump, NeedsDisk, Observation, ObservationKind, PriceSource,
@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 /// The name under which a snapshot of the library is kept.
 pub const LIBRARY_NAME: &str = "library";
 /// Grows whenever the same events give other bytes.
-pub const LIBRARY_VERSION: u32 = 4;
+pub const LIBRARY_VERSION: u32 = 5;
 
 /// Everything that is resident across portfolios, folded in the order of the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
