@@ -13,6 +13,7 @@ pub mod library;
 pub mod orders;
 pub mod series;
 pub mod state;
+pub mod suitability;
 pub mod valuation;
 pub mod view;
 
