@@ -12,7 +12,7 @@ use poem_openapi::types::{ToJSON, Type};
 use std::marker::PhantomData;
 
 /// The media type of an answer.
-const JSON: &str = "application/json; charset=utf-8";
+const JSON: &str = "application/json";
 /// Reads may be kept by whoever asked, and are asked for again each time.
 const REVALIDATED: &str = "private, no-cache";
 

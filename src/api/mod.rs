@@ -4,6 +4,7 @@ mod access;
 mod answer;
 mod attempt;
 mod body;
+mod document;
 mod equity;
 mod events;
 mod gate;
@@ -43,7 +44,6 @@ use poem::{Endpoint, EndpointExt, IntoResponse, Response, Route, get};
 use poem_openapi::registry::{MetaApi, Registry};
 use poem_openapi::{LicenseObject, OpenApi, OpenApiService};
 use problem::Problem;
-use serde_json::{Value, json};
 use service::{Config, Service};
 use std::any::Any;
 use std::collections::HashMap;
@@ -117,7 +117,7 @@ impl OpenApi for Described {
 fn described() -> OpenApiService<Described, ()> {
     OpenApiService::new(Described, "Daybook", env!("CARGO_PKG_VERSION"))
         .description(DESCRIPTION)
-        .license(LicenseObject::new("GPL-3.0-or-later"))
+        .license(LicenseObject::new("GPL-3.0-or-later").url("https://www.gnu.org/licenses/gpl-3.0.html"))
         .server("/v1")
 }
 
@@ -130,40 +130,7 @@ fn documentation(specification: &str) -> String {
 
 /// The OpenAPI document, with its members in a fixed order.
 pub(crate) fn specification() -> String {
-    let mut document: Value = serde_json::from_str(&described().spec()).unwrap_or_default();
-    name_tile_parameter(&mut document);
-    let mut text = serde_json::to_string_pretty(&sorted(document)).unwrap_or_default();
-    text.push('\n');
-    text
-}
-
-/// The router writes a parameter that spans segments otherwise than the document does.
-fn name_tile_parameter(document: &mut Value) {
-    let Some(paths) = document["paths"].as_object_mut() else { return };
-    let wild = format!("/tile/entries/*{}", tiles::PATH);
-    if let Some(mut operations) = paths.remove(&wild) {
-        operations["get"]["parameters"] = json!([{
-            "name": tiles::PATH,
-            "in": "path",
-            "required": true,
-            "description": "The bundle's number in groups of three digits, and the width of one that is not full",
-            "schema": { "type": "string", "example": "x001/x234/067.p/12" },
-        }]);
-        paths.insert(format!("/tile/entries/{{{}}}", tiles::PATH), operations);
-    }
-}
-
-/// The same JSON with the members of every object in the order of their names.
-fn sorted(value: Value) -> Value {
-    match value {
-        Value::Object(object) => {
-            let mut members: Vec<(String, Value)> = object.into_iter().collect();
-            members.sort_by(|a, b| a.0.cmp(&b.0));
-            Value::Object(members.into_iter().map(|(name, value)| (name, sorted(value))).collect())
-        }
-        Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
-        other => other,
-    }
+    document::finished(serde_json::from_str(&described().spec()).unwrap_or_default())
 }
 
 /// All routes of the service over a journal and what its daemons share, within the usual limits.

@@ -1,0 +1,245 @@
+//! The OpenAPI document as it is served: what the routes say of themselves, and what holds for all of them.
+//!
+//! The routes describe their parameters, bodies and answers. What they have in common is added here once: the problems
+//! that each of them can answer with, by status and with an example, and the headers that every answer carries.
+
+use super::problem::Kind;
+use super::tiles;
+use serde_json::{Map, Value, json};
+
+/// The document in the form in which it is served and committed.
+pub(super) fn finished(mut document: Value) -> String {
+    name_tile_parameter(&mut document);
+    for operation in operations(&mut document) {
+        tidy(operation);
+        let statuses = problems_of(operation);
+        let Some(responses) = operation["responses"].as_object_mut() else { continue };
+        for kinds in statuses {
+            let status = kinds[0].status().as_u16().to_string();
+            responses.entry(status).or_insert_with(|| json!({ "$ref": reference(kinds) }));
+        }
+        responses.insert("default".to_owned(), json!({ "$ref": reference(FAULTS) }));
+    }
+    let answers: Map<String, Value> =
+        ANSWERS.iter().map(|kinds| (name(kinds).to_owned(), answer(kinds))).collect();
+    document["components"]["responses"] = Value::Object(answers);
+    document["components"]["headers"] = json!({
+        "RequestId": {
+            "description": "The request's id: the one that came with it, or a new one. It stands in the log of the service and, as `correlation`, in every event that the request recorded.",
+            "schema": { "type": "string", "example": "01jd3p5s8m9v2x4c6b8n0q2w4e" },
+        },
+        "RetryAfter": {
+            "description": "After so many seconds it is worth trying again",
+            "schema": { "type": "integer", "minimum": 0, "example": 2 },
+        },
+    });
+    for operation in operations(&mut document) {
+        let Some(responses) = operation["responses"].as_object_mut() else { continue };
+        for response in responses.values_mut().filter(|response| response.get("$ref").is_none()) {
+            response["headers"]["X-Request-Id"] = json!({ "$ref": "#/components/headers/RequestId" });
+        }
+    }
+    let mut text = serde_json::to_string_pretty(&sorted(document)).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+type Kinds = &'static [Kind];
+
+const INVALID: Kinds = &[
+    Kind::InvalidParameter,
+    Kind::UnknownParameter,
+    Kind::InvalidCursor,
+    Kind::MalformedJson,
+    Kind::UnknownField,
+    Kind::InvalidMultipart,
+    Kind::InvalidRequest,
+];
+const UNAUTHORIZED: Kinds = &[Kind::Unauthorized];
+const FORBIDDEN: Kinds = &[Kind::Forbidden];
+const NOT_FOUND: Kinds = &[Kind::NotFound, Kind::NoSuchRoute];
+const GONE: Kinds = &[Kind::CursorGone];
+const SLOW: Kinds = &[Kind::TooSlow];
+const CONFLICT: Kinds = &[Kind::Conflict, Kind::KeyReused];
+const LARGE: Kinds = &[Kind::TooLarge];
+const MEDIA: Kinds = &[Kind::UnsupportedMediaType];
+const INPUT: Kinds = &[Kind::InvalidInput];
+const FULL: Kinds = &[Kind::NoSpace];
+const UNAVAILABLE: Kinds = &[Kind::Unavailable];
+const FAULTS: Kinds = &[Kind::Internal];
+
+/// Every answer that is a problem, as the components of the document name them.
+const ANSWERS: &[Kinds] = &[
+    INVALID,
+    UNAUTHORIZED,
+    FORBIDDEN,
+    NOT_FOUND,
+    GONE,
+    SLOW,
+    CONFLICT,
+    LARGE,
+    MEDIA,
+    INPUT,
+    FULL,
+    UNAVAILABLE,
+    FAULTS,
+];
+
+/// What an answer is called among the components.
+fn name(kinds: Kinds) -> &'static str {
+    match kinds[0] {
+        Kind::InvalidParameter => "Invalid",
+        Kind::Unauthorized => "Unauthorized",
+        Kind::Forbidden => "Forbidden",
+        Kind::NotFound => "NotFound",
+        Kind::CursorGone => "Gone",
+        Kind::TooSlow => "TooSlow",
+        Kind::Conflict => "Conflict",
+        Kind::TooLarge => "TooLarge",
+        Kind::UnsupportedMediaType => "UnsupportedMediaType",
+        Kind::InvalidInput => "InvalidInput",
+        Kind::NoSpace => "NoSpace",
+        Kind::Unavailable => "Unavailable",
+        _ => "Failed",
+    }
+}
+
+fn reference(kinds: Kinds) -> String {
+    format!("#/components/responses/{}", name(kinds))
+}
+
+/// The problems that an operation can answer with, by what it takes.
+fn problems_of(operation: &Value) -> Vec<Kinds> {
+    let takes = |name: &str, place: &str| {
+        let parameters = operation["parameters"].as_array().map_or(&[][..], Vec::as_slice);
+        parameters.iter().any(|parameter| parameter["name"] == name && parameter["in"] == place)
+    };
+    let mut all = vec![INVALID, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, UNAVAILABLE];
+    if takes("cursor", "query") {
+        all.push(GONE);
+    }
+    if takes("Idempotency-Key", "header") {
+        all.extend([CONFLICT, FULL]);
+    }
+    if operation.get("requestBody").is_some() {
+        all.extend([SLOW, LARGE, MEDIA, INPUT]);
+    }
+    all
+}
+
+/// An answer that is a problem: what it means, and an example of each kind.
+fn answer(kinds: Kinds) -> Value {
+    let mut description = String::new();
+    let mut examples = Map::new();
+    for kind in kinds {
+        if !description.is_empty() {
+            description.push_str("\n\n");
+        }
+        description.push_str(&format!("`{}`: {}", kind.slug(), kind.meaning().trim()));
+        let example = json!({
+            "type": format!("/problems/{}", kind.slug()),
+            "title": kind.title(),
+            "status": kind.status().as_u16(),
+            "detail": example_detail(*kind),
+        });
+        examples.insert(kind.slug().to_owned(), json!({ "summary": kind.title(), "value": example }));
+    }
+    let mut headers = json!({ "X-Request-Id": { "$ref": "#/components/headers/RequestId" } });
+    if matches!(kinds[0], Kind::Unavailable | Kind::TooSlow) {
+        headers["Retry-After"] = json!({ "$ref": "#/components/headers/RetryAfter" });
+    }
+    json!({
+        "description": description,
+        "headers": headers,
+        "content": { super::problem::MEDIA_TYPE: {
+            "schema": { "$ref": "#/components/schemas/Problem" },
+            "examples": examples,
+        } },
+    })
+}
+
+/// What a problem of a kind says, for instance.
+const fn example_detail(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Unauthorized => "send a token as `Authorization: Bearer …`: `daybook token issue` makes one",
+        Kind::Forbidden => "a token with the role client may not do this: ask an administrator",
+        Kind::NotFound => "there is no portfolio 01jd3p5s8m9v2x4c6b8n0q2w4e",
+        Kind::NoSuchRoute => "there is no route /v1/portfolio: see /docs for those there are",
+        Kind::MethodNotAllowed => "the route takes GET, HEAD and POST, not PUT",
+        Kind::InvalidParameter => "`as_of`: write RFC 3339, such as 2024-03-05T14:30:00Z, or a date",
+        Kind::UnknownParameter => {
+            "`asof`: the route does not take this parameter; it takes as_of, at_sequence, known_at"
+        }
+        Kind::InvalidCursor => "`cursor`: it belongs to another list: send what `next` gave",
+        Kind::CursorGone => "`cursor`: what it was pinned to can no longer be served: begin the list anew",
+        Kind::MalformedJson => "expected `,` or `}` at line 1 column 17: correct the JSON",
+        Kind::UnknownField => "`quantitty`: there is no such field: did you mean `quantity`?",
+        Kind::InvalidMultipart => "the upload ends before its last boundary: send it again",
+        Kind::InvalidRequest => "the request cannot be read",
+        Kind::InvalidInput => {
+            "`amount`: a deposit is positive: write 2500 instead of -2500, or use withdrawal"
+        }
+        Kind::Conflict => "event 4711 is reversed already, by event 4712",
+        Kind::KeyReused => "this Idempotency-Key was used for another request: use a new key",
+        Kind::TooLarge => "the route takes at most 1048576 bytes: send it in parts",
+        Kind::TooSlow => "the body paused for 20 s, or came drop by drop: send it again",
+        Kind::UnsupportedMediaType => "send the body as JSON with `Content-Type: application/json`",
+        Kind::NoSpace => "the disk is full: nothing was recorded; make room and send it again",
+        Kind::Unavailable => "other uploads take all the memory there is for them: send it again later",
+        _ => "the service failed: its log has the reason under the request's id",
+    }
+}
+
+/// Takes out what only repeats the specification's defaults.
+fn tidy(operation: &mut Value) {
+    if let Some(parameters) = operation["parameters"].as_array_mut() {
+        for parameter in parameters.iter_mut().filter_map(Value::as_object_mut) {
+            parameter.remove("explode");
+            if parameter.get("deprecated") == Some(&Value::Bool(false)) {
+                parameter.remove("deprecated");
+            }
+        }
+    }
+    let responses = operation["responses"].as_object_mut().into_iter().flat_map(Map::values_mut);
+    for headers in responses.filter_map(|response| response.get_mut("headers")) {
+        for header in headers.as_object_mut().into_iter().flat_map(Map::values_mut) {
+            if let Some(header) = header.as_object_mut() {
+                header.remove("deprecated");
+            }
+        }
+    }
+}
+
+fn operations(document: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let paths = document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
+    paths.filter_map(Value::as_object_mut).flat_map(Map::values_mut)
+}
+
+/// The router writes a parameter that spans segments otherwise than the document does.
+fn name_tile_parameter(document: &mut Value) {
+    let Some(paths) = document["paths"].as_object_mut() else { return };
+    let wild = format!("/tile/entries/*{}", tiles::PATH);
+    if let Some(mut operations) = paths.remove(&wild) {
+        operations["get"]["parameters"] = json!([{
+            "name": tiles::PATH,
+            "in": "path",
+            "required": true,
+            "description": "The bundle's number in groups of three digits, and the width of one that is not full",
+            "schema": { "type": "string", "example": "x001/x234/067.p/12" },
+        }]);
+        paths.insert(format!("/tile/entries/{{{}}}", tiles::PATH), operations);
+    }
+}
+
+/// The same JSON with the members of every object in the order of their names.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(object) => {
+            let mut members: Vec<(String, Value)> = object.into_iter().collect();
+            members.sort_by(|a, b| a.0.cmp(&b.0));
+            Value::Object(members.into_iter().map(|(name, value)| (name, sorted(value))).collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
+        other => other,
+    }
+}
