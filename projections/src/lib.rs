@@ -8,6 +8,7 @@ pub mod book;
 pub mod check;
 mod effect;
 pub mod exact;
+pub mod firm_views;
 mod fold;
 pub mod library;
 pub mod orders;
