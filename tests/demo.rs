@@ -45,7 +45,7 @@ fn the_demo_is_a_whole_firm_whose_figures_are_complete_or_say_why_not() {
         *types.entry(event["type"].as_str().unwrap().to_owned()).or_insert(0) += 1;
     }
     let count = |name: &str| types.get(name).copied().unwrap_or(0);
-    assert_eq!(count("AdvisorRegistered"), 2, "{types:?}");
+    assert_eq!(count("AdvisorRegistered"), 3, "{types:?}");
     assert!((10..=14).contains(&count("PartyOnboarded")), "{types:?}");
     assert_eq!(count("PortfolioOpened"), portfolios.len());
     for name in

@@ -2,8 +2,10 @@
 //!
 //! Cash is counted in whole cents and units in ten-thousandths ("parts"), so that what is made up adds up exactly.
 
+use super::advice::Idea;
 use super::cast::{Broker, CLIENTS, Plan, Style};
 use super::draw::Draw;
+use super::known::Known;
 use super::log::{DemoRecord, Log};
 use super::market::{DayBar, Market, SECURITIES};
 use super::{Names, usd};
@@ -29,6 +31,8 @@ pub(super) struct Account<'a> {
     pub(super) plan: &'a Plan,
     pub(super) market: &'a Market,
     pub(super) names: &'a Names,
+    /// What the ledger knows beside the entries of portfolios.
+    pub(super) known: &'a Known,
     pub(super) log: &'a mut Log,
     pub(super) draw: Draw,
     pub(super) portfolio: PortfolioId,
@@ -36,6 +40,8 @@ pub(super) struct Account<'a> {
     pub(super) stream: String,
     /// Cents of cash.
     pub(super) cash: i64,
+    /// Cents of euros.
+    pub(super) euro_cents: i64,
     /// Parts held, by place of the security; negative when short.
     pub(super) holdings: BTreeMap<usize, i64>,
     /// Dividends that are owed: the day of payment, the place in the market's list, the parts they are paid on.
@@ -46,6 +52,14 @@ pub(super) struct Account<'a> {
     ranks: (Day, u32),
     /// Whether the portfolio has had its example of a correction.
     pub(super) corrected: bool,
+    /// The last day on whose evening the ledger does not know the portfolio as it is.
+    pub(super) unsettled_until: Option<usize>,
+    /// What the advisor thinks of today.
+    pub(super) idea: Option<Idea>,
+    /// What the advisor will think of tomorrow instead of what was recommended.
+    pub(super) idea_after: Option<Idea>,
+    /// What the client accepted and nobody has carried out yet.
+    pub(super) accepted: Vec<(RecommendationId, Idea)>,
 }
 
 /// What is told of a fill beside what it moves.
@@ -71,7 +85,7 @@ pub(super) fn worth(parts: i64, price_cents: i64) -> i64 {
 }
 
 pub(super) fn quantity(parts: i64) -> Quantity {
-    Quantity::new(Decimal::new(parts, 4))
+    Quantity::new(super::fraction_of_parts(parts))
 }
 
 pub(super) fn price(cents: i64) -> Price {
@@ -79,23 +93,35 @@ pub(super) fn price(cents: i64) -> Price {
 }
 
 impl<'a> Account<'a> {
-    pub(super) fn new(plan: &'a Plan, market: &'a Market, names: &'a Names, log: &'a mut Log) -> Self {
+    pub(super) fn new(
+        plan: &'a Plan,
+        market: &'a Market,
+        names: &'a Names,
+        known: &'a Known,
+        log: &'a mut Log,
+    ) -> Self {
         let portfolio = names.portfolio(plan);
         Self {
             plan,
             market,
             names,
+            known,
             log,
             draw: Draw::new(names.seed, plan.name),
             portfolio,
             account: names.account(plan),
             stream: stream::portfolio(portfolio),
             cash: 0,
+            euro_cents: 0,
             holdings: BTreeMap::new(),
             owed: Vec::new(),
             count: 0,
             ranks: (Day::default(), 0),
             corrected: false,
+            unsettled_until: None,
+            idea: None,
+            idea_after: None,
+            accepted: Vec::new(),
         }
     }
 
@@ -576,6 +602,7 @@ impl<'a> Account<'a> {
             return;
         }
         self.cash -= dollars + charge;
+        self.euro_cents += euro_cents;
         let at = self.at(day, 190);
         let entry = self.timed(day, at);
         self.post(None, |name| {

@@ -11,7 +11,18 @@ pub(super) struct Advisor {
 pub(super) const ADVISORS: &[Advisor] = &[
     Advisor { name: "Iris Vance", email: "iris.vance@harbourlight.example" },
     Advisor { name: "Tomas Okafor", email: "tomas.okafor@harbourlight.example" },
+    Advisor { name: "Nadia Ferrant", email: "nadia.ferrant@harbourlight.example" },
 ];
+
+/// The advisor who leaves, who takes over, and when, in percent of the two years.
+pub(super) const DEPARTURE: (usize, usize, usize) = (2, 0, 55);
+/// The client who is handed over, to which advisor, and when, in percent of the two years.
+pub(super) const HANDOVER: (usize, usize, usize) = (8, 1, 40);
+/// The client whom the whole team supports.
+pub(super) const SUPPORTED: usize = 10;
+
+/// Who approves and refuses exceptions, as grants name the person.
+pub(super) const APPROVER: &str = "petra holm, compliance";
 
 /// A client, with the profile that the advisor keeps.
 pub(super) struct Client {
@@ -19,7 +30,7 @@ pub(super) struct Client {
     pub(super) name: &'static str,
     /// The persons behind it, by place in [`CLIENTS`].
     pub(super) members: &'static [usize],
-    /// By place in [`ADVISORS`].
+    /// The first advisor, by place in [`ADVISORS`].
     pub(super) advisor: usize,
     pub(super) risk: RiskLevel,
     pub(super) objective: Objective,
@@ -37,19 +48,58 @@ pub(super) struct Client {
 
 #[rustfmt::skip]
 pub(super) const CLIENTS: &[Client] = &[
-    Client { kind: PartyKind::Person, name: "Ann Lindholm", members: &[], advisor: 0, risk: RiskLevel::Medium, objective: Objective::Growth, horizon_years: 18, drawdown_max_percent: 25, instrument_max_percent: 60, reserve_dollars: 5_000, needs: "retires in eighteen years", reviewed_after_months: 17 },
+    Client { kind: PartyKind::Person, name: "Ann Lindholm", members: &[], advisor: 0, risk: RiskLevel::High, objective: Objective::Growth, horizon_years: 18, drawdown_max_percent: 25, instrument_max_percent: 60, reserve_dollars: 5_000, needs: "retires in eighteen years", reviewed_after_months: 17 },
     Client { kind: PartyKind::Person, name: "Bo Lindholm", members: &[], advisor: 0, risk: RiskLevel::Medium, objective: Objective::Balanced, horizon_years: 16, drawdown_max_percent: 20, instrument_max_percent: 60, reserve_dollars: 5_000, needs: "retires in sixteen years", reviewed_after_months: 17 },
-    Client { kind: PartyKind::Joint, name: "Ann and Bo Lindholm", members: &[0, 1], advisor: 0, risk: RiskLevel::Low, objective: Objective::Balanced, horizon_years: 6, drawdown_max_percent: 15, instrument_max_percent: 60, reserve_dollars: 20_000, needs: "a house in six years, two children at college", reviewed_after_months: 18 },
-    Client { kind: PartyKind::Person, name: "Carla Mendes", members: &[], advisor: 0, risk: RiskLevel::High, objective: Objective::Growth, horizon_years: 22, drawdown_max_percent: 35, instrument_max_percent: 15, reserve_dollars: 10_000, needs: "sold a practice, lives on its proceeds later", reviewed_after_months: 20 },
+    Client { kind: PartyKind::Joint, name: "Ann and Bo Lindholm", members: &[0, 1], advisor: 0, risk: RiskLevel::Medium, objective: Objective::Balanced, horizon_years: 6, drawdown_max_percent: 15, instrument_max_percent: 60, reserve_dollars: 20_000, needs: "a house in six years, two children at college", reviewed_after_months: 18 },
+    Client { kind: PartyKind::Person, name: "Carla Mendes", members: &[], advisor: 0, risk: RiskLevel::VeryHigh, objective: Objective::Growth, horizon_years: 22, drawdown_max_percent: 35, instrument_max_percent: 15, reserve_dollars: 10_000, needs: "sold a practice, lives on its proceeds later", reviewed_after_months: 20 },
     Client { kind: PartyKind::Person, name: "Dev Raman", members: &[], advisor: 1, risk: RiskLevel::VeryHigh, objective: Objective::Speculation, horizon_years: 10, drawdown_max_percent: 40, instrument_max_percent: 100, reserve_dollars: 0, needs: "trades for a living", reviewed_after_months: 14 },
     Client { kind: PartyKind::Person, name: "Elsa Brandt", members: &[], advisor: 1, risk: RiskLevel::VeryLow, objective: Objective::Income, horizon_years: 4, drawdown_max_percent: 8, instrument_max_percent: 25, reserve_dollars: 15_000, needs: "monthly income beside her pension", reviewed_after_months: 9 },
     Client { kind: PartyKind::Person, name: "Felix Oduya", members: &[], advisor: 1, risk: RiskLevel::VeryHigh, objective: Objective::Speculation, horizon_years: 8, drawdown_max_percent: 50, instrument_max_percent: 40, reserve_dollars: 0, needs: "hedges what he earns in the industry", reviewed_after_months: 21 },
-    Client { kind: PartyKind::Person, name: "Greta Novak", members: &[], advisor: 0, risk: RiskLevel::Medium, objective: Objective::Growth, horizon_years: 12, drawdown_max_percent: 20, instrument_max_percent: 15, reserve_dollars: 8_000, needs: "a sabbatical in five years", reviewed_after_months: 22 },
-    Client { kind: PartyKind::Person, name: "Hiro Tanabe", members: &[], advisor: 1, risk: RiskLevel::High, objective: Objective::Growth, horizon_years: 15, drawdown_max_percent: 30, instrument_max_percent: 20, reserve_dollars: 5_000, needs: "moves to Europe next year", reviewed_after_months: 19 },
+    Client { kind: PartyKind::Person, name: "Greta Novak", members: &[], advisor: 2, risk: RiskLevel::Medium, objective: Objective::Growth, horizon_years: 12, drawdown_max_percent: 20, instrument_max_percent: 15, reserve_dollars: 8_000, needs: "a sabbatical in five years", reviewed_after_months: 22 },
+    Client { kind: PartyKind::Person, name: "Hiro Tanabe", members: &[], advisor: 0, risk: RiskLevel::High, objective: Objective::Growth, horizon_years: 15, drawdown_max_percent: 30, instrument_max_percent: 20, reserve_dollars: 5_000, needs: "moves to Europe next year", reviewed_after_months: 19 },
     Client { kind: PartyKind::Person, name: "Ines Castell", members: &[], advisor: 0, risk: RiskLevel::High, objective: Objective::Growth, horizon_years: 20, drawdown_max_percent: 30, instrument_max_percent: 25, reserve_dollars: 0, needs: "none before sixty", reviewed_after_months: 16 },
-    Client { kind: PartyKind::Trust, name: "Castell Family Trust", members: &[9], advisor: 0, risk: RiskLevel::Low, objective: Objective::Preservation, horizon_years: 30, drawdown_max_percent: 15, instrument_max_percent: 20, reserve_dollars: 50_000, needs: "grants to two schools a year", reviewed_after_months: 21 },
+    Client { kind: PartyKind::Trust, name: "Castell Family Trust", members: &[9], advisor: 0, risk: RiskLevel::Medium, objective: Objective::Preservation, horizon_years: 30, drawdown_max_percent: 15, instrument_max_percent: 20, reserve_dollars: 50_000, needs: "grants to two schools a year", reviewed_after_months: 21 },
     Client { kind: PartyKind::Entity, name: "Brandywell Instruments Ltd.", members: &[], advisor: 1, risk: RiskLevel::Low, objective: Objective::Preservation, horizon_years: 3, drawdown_max_percent: 10, instrument_max_percent: 70, reserve_dollars: 100_000, needs: "three months of wages at any time", reviewed_after_months: 12 },
 ];
+
+/// What a client's profile limits beside one instrument's part, from the last review on.
+pub(super) struct Limits {
+    /// Sectors that are not to be held.
+    pub(super) excluded_sectors: &'static [&'static str],
+    /// The most that a sector may be of the whole, in percent.
+    pub(super) sector_caps: &'static [(&'static str, i64)],
+    /// The most that one issuer may be of the whole, in percent.
+    pub(super) issuer_max_percent: Option<i64>,
+    /// The portfolio that aims at weights of its own: its name, and classes with their parts in percent.
+    pub(super) targets: Option<(&'static str, &'static [(&'static str, i64)])>,
+}
+
+/// What a client's profile limits, by place in [`CLIENTS`].
+pub(super) const fn limits(client: usize) -> Limits {
+    let none = Limits { excluded_sectors: &[], sector_caps: &[], issuer_max_percent: None, targets: None };
+    match client {
+        0 => Limits { sector_caps: &[("technology", 40)], ..none },
+        3 => Limits { sector_caps: &[("technology", 80)], excluded_sectors: &["gambling"], ..none },
+        5 => Limits {
+            targets: Some((
+                "Pension supplement",
+                &[("bond", 34), ("equity", 32), ("etf", 16), ("depositary_receipt", 16)],
+            )),
+            ..none
+        },
+        7 => Limits { excluded_sectors: &["gambling"], issuer_max_percent: Some(20), ..none },
+        8 => Limits { sector_caps: &[("industrials", 45)], ..none },
+        10 => Limits {
+            excluded_sectors: &["energy"],
+            targets: Some((
+                "Endowment",
+                &[("equity", 60), ("depositary_receipt", 20), ("etf", 9), ("bond", 9)],
+            )),
+            ..none
+        },
+        _ => none,
+    }
+}
 
 /// How a portfolio is run.
 pub(super) enum Style {
@@ -192,7 +242,7 @@ pub(super) const PORTFOLIOS: &[Plan] = &[
         .brings(&[("RUNK", 900, 41_300, 11), ("GLSP", 700, 35_150, 9), ("OSTB", 450, 9_875, 14)]),
     Plan::new(6, "Short book", Style::ShortSeller { picks: &["PXLR", "ZPHY", "HEXB", "SBLQ", "RUNK", "GLSP"] }, Quayside, ExecutionOnly).deposits(150_000, 0),
     Plan::new(6, "Retirement, Felix", GROWTH, Harborline, Discretionary).deposits(66_000, 1_000),
-    Plan::new(7, "Shares", Style::Growth { picks: BLEND, borrows: false }, Northgate, Discretionary).deposits(130_000, 1_000),
+    Plan::new(7, "Shares", Style::Growth { picks: BLEND, borrows: false }, Northgate, Advisory).deposits(130_000, 1_000),
     Plan::new(7, "Sabbatical", BALANCED, Harborline, Discretionary).opened(5).deposits(20_000, 700),
     Plan::new(8, "Shares and euros", Style::Growth { picks: INDUSTRY, borrows: false }, Northgate, Advisory).deposits(160_000, 0).changing_euros(),
     Plan::new(8, "Retirement, Hiro", GROWTH, Harborline, Discretionary).deposits(58_000, 900),

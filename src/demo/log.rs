@@ -35,6 +35,14 @@ impl Log {
         self.noted.push((recorded_at, record));
     }
 
+    /// What was noted so far, in the order of its recording.
+    pub(super) fn in_order(&self) -> Vec<(Timestamp, &DemoRecord)> {
+        let mut noted: Vec<_> =
+            self.noted.iter().map(|(recorded_at, record)| (*recorded_at, record)).collect();
+        noted.sort_by_key(|(recorded_at, _)| *recorded_at);
+        noted
+    }
+
     /// Says which record a reversal takes back; its sequence is known only once all are in order.
     pub(super) fn reverses(&mut self, reversal: &str, target: &str) {
         self.reversals.insert(reversal.to_owned(), target.to_owned());

@@ -11,6 +11,8 @@ pub(super) struct Security {
     pub(super) name: &'static str,
     pub(super) class: InstrumentClass,
     pub(super) venue: &'static str,
+    /// The sector of its business.
+    pub(super) sector: &'static str,
     /// The country that withholds a part of its dividends.
     pub(super) withheld_by: Option<&'static str>,
     /// The first price, in cents.
@@ -25,47 +27,47 @@ pub(super) struct Security {
 }
 
 macro_rules! securities {
-    ($($symbol:literal $name:literal $class:ident $venue:literal $withheld:expr, $start:literal $beta:literal $drift:literal $deviation:literal $dividend:literal;)*) => {
+    ($($symbol:literal $name:literal $class:ident $sector:literal $venue:literal $withheld:expr, $start:literal $beta:literal $drift:literal $deviation:literal $dividend:literal;)*) => {
         /// Invented companies and funds.
         pub(super) const SECURITIES: &[Security] = &[$(Security {
-            symbol: $symbol, name: $name, class: InstrumentClass::$class, venue: $venue, withheld_by: $withheld,
+            symbol: $symbol, name: $name, class: InstrumentClass::$class, venue: $venue, sector: $sector, withheld_by: $withheld,
             start_cents: $start, beta_percent: $beta, drift_ppm: $drift, deviation_ppm: $deviation, dividend_bp: $dividend,
         },)*];
     };
 }
 
-//  symbol  name                          class             venue  withheld    cents  beta  drift  dev.  div.
+//  symbol  name                          class             sector                   venue  withheld    cents  beta  drift  dev.  div.
 securities! {
-    "DBMX" "Daymark Broad Market ETF"       Etf               "ARCX" None,       21240  100     0   900   35;
-    "DINX" "Daymark International ETF"      Etf               "ARCX" None,        6410   85   -60  3000   60;
-    "DBDX" "Daymark Aggregate Bond ETF"     Etf               "ARCX" None,        4925    4   135  2200   85;
-    "DSTX" "Daymark Short Treasury ETF"     Etf               "ARCX" None,        5010    0   152   350  100;
-    "DDVX" "Daymark Dividend ETF"           Etf               "ARCX" None,        7820   75    40  2500   85;
-    "DGDX" "Daymark Gold Trust"             Etf               "ARCX" None,        4130   10   250  7500    0;
-    "ORVN" "Orvane Systems Inc."            Equity            "XNAS" None,       18240  125   250 12000   15;
-    "KELD" "Keldra Semiconductors Inc."     Equity            "XNAS" None,       41200  160   900 17000    0;
-    "TAMQ" "Tamquil Software Corp."         Equity            "XNAS" None,       24110  120   200 13000    0;
-    "BRVO" "Brevano Foods Co."              Equity            "XNYS" None,        5390   55    40  8000   75;
-    "HLSN" "Halsen Energy Corp."            Equity            "XNYS" None,        7125   85    50 14000   95;
-    "DUNM" "Dunmore Utilities Inc."         Equity            "XNYS" None,        4810   45    30  7000  100;
-    "PXLR" "Pexelar Media Group"            Equity            "XNAS" None,        3320  115  -350 17000    0;
-    "VNTQ" "Vantique Retail Corp."          Equity            "XNYS" None,       12830  105   100 13000   30;
-    "MRZO" "Marzo Pharmaceuticals Inc."     Equity            "XNAS" None,        8840   70   150 15000   40;
-    "KRDL" "Kardall Devices Inc."           Equity            "XNYS" None,       15210   80   200 10000   25;
-    "OSTB" "Ostby Bancorp"                  Equity            "XNYS" None,        4450  110    50 11000   80;
-    "LNDQ" "Lindqvist Insurance Group"      Equity            "XNYS" None,        6730   75   120  9000   65;
-    "FOWD" "Forward Freight Lines Inc."     Equity            "XNYS" None,       11905   95    80 12000   35;
-    "GLSP" "Gelspar Chemicals Corp."        Equity            "XNYS" None,        5940  100   -80 12000   60;
-    "THRN" "Thornfield Aerospace Inc."      Equity            "XNYS" None,       17330   90   220 11000   30;
-    "WYCK" "Wyckham Homes Inc."             Equity            "XNYS" None,        8215  115   150 13000   25;
-    "SBLQ" "Sabelique Cosmetics Inc."       Equity            "XNYS" None,        3910   85  -150 13000   45;
-    "NOVQ" "Novaquill Robotics Inc."        Equity            "XNAS" None,        6105  175   400 24000    0;
-    "ZPHY" "Zephyra Batteries Inc."         Equity            "XNAS" None,        2415  185  -450 28000    0;
-    "RUNK" "Runkel Motors Co."              Equity            "XNYS" None,       10530  130  -100 16000   30;
-    "AQLN" "Aquilon Water Co."              Equity            "XNYS" None,        7705   50    90  7500   60;
-    "HEXB" "Hexaby Gaming Corp."            Equity            "XNAS" None,        1830  140  -250 22000    0;
-    "SVNK" "Svartkraft AB ADR"              DepositaryReceipt "XNYS" Some("SE"),  3120   80    60 11000  110;
-    "MBSW" "Mont-Brise Watches SA ADR"      DepositaryReceipt "XNYS" Some("CH"), 14080   80   100 11000   70;
+    "DBMX" "Daymark Broad Market ETF"       Etf               "broad_market"           "ARCX" None,       21240  100     0   900   35;
+    "DINX" "Daymark International ETF"      Etf               "broad_market"           "ARCX" None,        6410   85   -60  3000   60;
+    "DBDX" "Daymark Aggregate Bond ETF"     Etf               "fixed_income"           "ARCX" None,        4925    4   135  2200   85;
+    "DSTX" "Daymark Short Treasury ETF"     Etf               "fixed_income"           "ARCX" None,        5010    0   152   350  100;
+    "DDVX" "Daymark Dividend ETF"           Etf               "broad_market"           "ARCX" None,        7820   75    40  2500   85;
+    "DGDX" "Daymark Gold Trust"             Etf               "precious_metals"        "ARCX" None,        4130   10   250  7500    0;
+    "ORVN" "Orvane Systems Inc."            Equity            "technology"             "XNAS" None,       18240  125   250 12000   15;
+    "KELD" "Keldra Semiconductors Inc."     Equity            "technology"             "XNAS" None,       41200  160   900 17000    0;
+    "TAMQ" "Tamquil Software Corp."         Equity            "technology"             "XNAS" None,       24110  120   200 13000    0;
+    "BRVO" "Brevano Foods Co."              Equity            "consumer_staples"       "XNYS" None,        5390   55    40  8000   75;
+    "HLSN" "Halsen Energy Corp."            Equity            "energy"                 "XNYS" None,        7125   85    50 14000   95;
+    "DUNM" "Dunmore Utilities Inc."         Equity            "utilities"              "XNYS" None,        4810   45    30  7000  100;
+    "PXLR" "Pexelar Media Group"            Equity            "communication"          "XNAS" None,        3320  115  -350 17000    0;
+    "VNTQ" "Vantique Retail Corp."          Equity            "consumer_discretionary" "XNYS" None,       12830  105   100 13000   30;
+    "MRZO" "Marzo Pharmaceuticals Inc."     Equity            "health_care"            "XNAS" None,        8840   70   150 15000   40;
+    "KRDL" "Kardall Devices Inc."           Equity            "health_care"            "XNYS" None,       15210   80   200 10000   25;
+    "OSTB" "Ostby Bancorp"                  Equity            "financials"             "XNYS" None,        4450  110    50 11000   80;
+    "LNDQ" "Lindqvist Insurance Group"      Equity            "financials"             "XNYS" None,        6730   75   120  9000   65;
+    "FOWD" "Forward Freight Lines Inc."     Equity            "industrials"            "XNYS" None,       11905   95    80 12000   35;
+    "GLSP" "Gelspar Chemicals Corp."        Equity            "materials"              "XNYS" None,        5940  100   -80 12000   60;
+    "THRN" "Thornfield Aerospace Inc."      Equity            "industrials"            "XNYS" None,       17330   90   220 11000   30;
+    "WYCK" "Wyckham Homes Inc."             Equity            "consumer_discretionary" "XNYS" None,        8215  115   150 13000   25;
+    "SBLQ" "Sabelique Cosmetics Inc."       Equity            "consumer_staples"       "XNYS" None,        3910   85  -150 13000   45;
+    "NOVQ" "Novaquill Robotics Inc."        Equity            "technology"             "XNAS" None,        6105  175   400 24000    0;
+    "ZPHY" "Zephyra Batteries Inc."         Equity            "industrials"            "XNAS" None,        2415  185  -450 28000    0;
+    "RUNK" "Runkel Motors Co."              Equity            "consumer_discretionary" "XNYS" None,       10530  130  -100 16000   30;
+    "AQLN" "Aquilon Water Co."              Equity            "utilities"              "XNYS" None,        7705   50    90  7500   60;
+    "HEXB" "Hexaby Gaming Corp."            Equity            "gambling"               "XNAS" None,        1830  140  -250 22000    0;
+    "SVNK" "Svartkraft AB ADR"              DepositaryReceipt "utilities"              "XNYS" Some("SE"),  3120   80    60 11000  110;
+    "MBSW" "Mont-Brise Watches SA ADR"      DepositaryReceipt "consumer_discretionary" "XNYS" Some("CH"), 14080   80   100 11000   70;
 }
 
 /// The share that is split.
@@ -101,12 +103,17 @@ pub(super) struct Dividend {
     pub(super) cents: i64,
 }
 
+/// Weeks of closing prices before the two years, so that risk can be told from their first day.
+const WEEKS_BEFORE: usize = 60;
+
 /// Two years of prices.
 pub(super) struct Market {
     /// The weekdays, ascending.
     pub(super) days: Vec<Day>,
     /// By place in [`SECURITIES`], then by day.
     pub(super) bars: Vec<Vec<DayBar>>,
+    /// The Fridays before the two years with their closes in cents, oldest first; by place in [`SECURITIES`].
+    pub(super) before: Vec<Vec<(Day, i64)>>,
     /// By ex day.
     pub(super) dividends: Vec<Dividend>,
     /// The day on whose opening the split takes effect.
@@ -122,7 +129,14 @@ impl Market {
             (1..=731).rev().map(|ago| today.plus_days(-ago)).filter(|day| !day.is_weekend()).collect();
         let moves = market_moves(&mut Draw::new(seed, "market"), days.len());
         let split_day = days.len() * 58 / 100;
-        let mut market = Self { euro: Vec::new(), bars: Vec::new(), dividends: Vec::new(), split_day, days };
+        let mut market = Self {
+            euro: Vec::new(),
+            bars: Vec::new(),
+            before: weeks_before(days.first().copied().unwrap_or(today), seed),
+            dividends: Vec::new(),
+            split_day,
+            days,
+        };
         for place in 0..SECURITIES.len() {
             market.trade(place, &moves, seed);
         }
@@ -215,6 +229,33 @@ impl Market {
     pub(super) fn ends_quarter(&self, day: usize) -> bool {
         self.ends_month(day) && self.days[day].to_date().month().is_multiple_of(3)
     }
+}
+
+/// The weeks before the first day, made up backwards from the first prices.
+fn weeks_before(first: Day, seed: u64) -> Vec<Vec<(Day, i64)>> {
+    let mut friday = first.plus_days(-1);
+    while friday.to_date().weekday() != chrono::Weekday::Fri {
+        friday = friday.plus_days(-1);
+    }
+    let mut draw = Draw::new(seed, "market before");
+    let moves: Vec<i64> = (0..WEEKS_BEFORE).map(|_| 2_000 + draw.normal(13_500)).collect();
+    SECURITIES
+        .iter()
+        .map(|security| {
+            let mut draw = Draw::new(seed, &format!("{} before", security.symbol));
+            let mut micros = security.start_cents * 10_000;
+            let mut weeks = Vec::with_capacity(moves.len());
+            for (week, market) in (0..).zip(&moves) {
+                weeks.push((friday.plus_days(-7 * week), (micros + 5_000) / 10_000));
+                // The deviation of five days is that of one times the root of five.
+                let own = security.drift_ppm * 5 + draw.normal(security.deviation_ppm * 2_236 / 1_000);
+                let change = (market * security.beta_percent / 100 + own).clamp(-300_000, 300_000);
+                micros = micros * 1_000_000 / (1_000_000 + change);
+            }
+            weeks.reverse();
+            weeks
+        })
+        .collect()
 }
 
 /// The market's daily moves in millionths: a rise, a fall of some months that nobody can overlook, and a recovery.

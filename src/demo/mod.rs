@@ -1,14 +1,17 @@
-//! A made-up firm: two advisors, a dozen clients, their portfolios, and the market they trade in for two years.
+//! A made-up firm: its advisors, a dozen clients, their portfolios, and the market they trade in for two years.
 //!
 //! Everything follows from a day and a seed, in whole numbers, without a clock, so that the same demo is made
 //! everywhere. Companies, persons and prices are invented.
 
 mod account;
+mod advice;
 mod cast;
 mod draw;
+mod known;
 pub(crate) mod live;
 mod log;
 mod market;
+mod people;
 mod styles;
 #[cfg(test)]
 mod tests;
@@ -16,20 +19,18 @@ mod tests;
 pub(crate) use log::DemoRecord;
 
 use account::Account;
-use cast::{ADVISORS, CLIENTS, Client, PORTFOLIOS, Plan, Style};
+use cast::{ADVISORS, CLIENTS, PORTFOLIOS, Plan, Style};
 use daybook_schemas::events::{
-    AccountKind, AccountLinked, AdvisorRegistered, Assignee, AssignmentRole, BarClosed, BenchmarkChosen,
-    Calendar, Cap, ClientAssigned, Contact, CorporateActionAnnounced, CorporateActionKind, Dimension,
-    FxRateObserved, HouseholdFormed, IdentifierAssigned, IdentifierScheme, InstrumentListed,
-    InvestmentProfileSet, ListingAdded, LotMethod, MandateSet, ModelAssigned, ModelPublished, Ownership,
-    PartyOnboarded, PortfolioOpened, PortfolioOwnersSet, ProfileDetails, ReviewHeld, ReviewOutcome,
-    TargetWeight, TeamFormed,
+    AccountKind, AccountLinked, BarClosed, BenchmarkChosen, Calendar, CorporateActionAnnounced,
+    CorporateActionKind, FxRateObserved, IdentifierAssigned, IdentifierScheme, InstrumentClass,
+    InstrumentClassified, InstrumentListed, ListingAdded, LotMethod, MandateSet, ModelAssigned,
+    ModelPublished, Ownership, PortfolioOpened, PortfolioOwnersSet, TargetWeight,
 };
 use daybook_schemas::{
-    AccountId, AdvisorId, Currency, Day, ExternalId, Fraction, FxRate, HouseholdId, InstrumentId, KeyId,
-    KeyRing, ListingId, ModelId, Money, PartyId, PortfolioId, Quantity, Ratio, ReviewId, Sealed, TeamId,
-    Timestamp, Zone, stream,
+    AccountId, AdvisorId, Currency, Day, ExternalId, Fraction, FxRate, InstrumentId, KeyId, KeyRing,
+    ListingId, ModelId, Money, PartyId, PortfolioId, Quantity, Ratio, Sealed, Timestamp, Zone, stream,
 };
+use known::Known;
 use log::Log;
 use market::{Market, SECURITIES};
 use rust_decimal::Decimal;
@@ -59,13 +60,16 @@ pub(crate) fn firm(today: Day, seed: u64) -> Firm {
     let start = market.days.first().copied().unwrap_or(today);
     list_instruments(&names, start, &mut log);
     publish_models(&names, start, &mut log);
-    register_advisors(&names, start, &mut log);
-    onboard_clients(&names, &market, &mut log);
+    people::register_advisors(&names, &market, &mut log);
+    people::onboard_clients(&names, &market, &mut log);
     for plan in PORTFOLIOS {
         open_portfolio(&names, &market, plan, &mut log);
-        styles::live(&mut Account::new(plan, &market, &names, &mut log));
     }
     quote(&names, &market, &mut log);
+    let known = Known::of(&log);
+    for plan in PORTFOLIOS {
+        styles::live(&mut Account::new(plan, &market, &names, &known, &mut log));
+    }
     Firm { keys: names.keys, commits: log.into_commits() }
 }
 
@@ -81,6 +85,11 @@ fn euro() -> Currency {
 /// A part of one from a whole number and its decimal places.
 fn fraction(number: i64, places: u32) -> Fraction {
     Fraction::new(Decimal::new(number, places))
+}
+
+/// Units from ten-thousandths.
+fn fraction_of_parts(parts: i64) -> Decimal {
+    Decimal::new(parts, 4).normalize()
 }
 
 /// The ids and keys of the demo, all derived from its seed.
@@ -204,6 +213,24 @@ fn list_instruments(names: &Names, start: Day, log: &mut Log) {
                 IdentifierAssigned { instrument, scheme, value: value.into(), venue, from: None, to: None };
             log.note(stream.clone(), at, assigned);
         }
+        log.note(stream, at, classified(security, instrument, start));
+    }
+}
+
+/// What an instrument counts as when a portfolio is held against rules: a fund by what it holds.
+fn classified(security: &market::Security, instrument: InstrumentId, from: Day) -> InstrumentClassified {
+    let class = match security.sector {
+        "fixed_income" => Some(InstrumentClass::Bond),
+        "precious_metals" => Some(InstrumentClass::Commodity),
+        _ => None,
+    };
+    InstrumentClassified {
+        instrument,
+        class,
+        sector: Some(security.sector.into()),
+        issuer: Some(security.name.into()),
+        country: Some(security.withheld_by.unwrap_or("US").into()),
+        from,
     }
 }
 
@@ -250,128 +277,6 @@ fn publish_models(names: &Names, start: Day, log: &mut Log) {
     }
 }
 
-fn register_advisors(names: &Names, start: Day, log: &mut Log) {
-    let at = start.at_in(5, 10, Zone::NEW_YORK);
-    for (place, advisor) in ADVISORS.iter().enumerate() {
-        let id = names.advisor(place);
-        let key = KeyId::Advisor(id);
-        let contact = Contact { email: Some(advisor.email.to_owned()), telephone: None, address: None };
-        let registered = AdvisorRegistered {
-            advisor: id,
-            name: names.sealed(key, &advisor.name.to_owned()),
-            contact: Some(names.sealed(key, &contact)),
-            licence: None,
-            from: start,
-        };
-        log.note(stream::advisor(id), at, registered);
-    }
-    let team = TeamFormed {
-        team: TeamId::derive(&names.parts("Harbourlight")),
-        name: "Harbourlight".into(),
-        members: (0..ADVISORS.len()).map(|place| names.advisor(place)).collect(),
-        from: start,
-    };
-    log.note(stream::FIRM.to_owned(), at, team);
-}
-
-/// Clients come when their first portfolio is opened, or with the first household they belong to.
-fn onboard_clients(names: &Names, market: &Market, log: &mut Log) {
-    for (place, client) in CLIENTS.iter().enumerate() {
-        let owned = PORTFOLIOS.iter().filter(|plan| plan.client == place);
-        let first = owned.map(|plan| market.days.len() * plan.opened_percent / 100).min().unwrap_or(0);
-        let day = market.date(first);
-        let at = day.at_in(6, 30, Zone::NEW_YORK);
-        let party = names.party(place);
-        let onboarded = PartyOnboarded {
-            party,
-            kind: client.kind.clone(),
-            name: names.seal(place, client.name),
-            contact: None,
-            members: client.members.iter().map(|member| names.party(*member)).collect(),
-            tax_country: Some("US".into()),
-            on: day,
-        };
-        log.note(stream::party(party), at, onboarded);
-        let assigned = ClientAssigned {
-            party,
-            to: Assignee::Advisor(names.advisor(client.advisor)),
-            role: AssignmentRole::Lead,
-            from: day,
-            until: None,
-        };
-        log.note(stream::party(party), at, assigned);
-        log.note(stream::party(party), at, profile(names, place, 1, day, day));
-        review(names, market, place, client, log);
-    }
-    let start = market.date(0);
-    let lindholms = HouseholdFormed {
-        household: HouseholdId::derive(&names.parts("Lindholm")),
-        name: names.seal(2, "Lindholm"),
-        members: vec![names.party(0), names.party(1), names.party(2)],
-        from: start,
-    };
-    log.note(stream::FIRM.to_owned(), start.at_in(6, 45, Zone::NEW_YORK), lindholms);
-}
-
-fn profile(names: &Names, place: usize, version: u32, from: Day, reviewed: Day) -> InvestmentProfileSet {
-    let client = &CLIENTS[place];
-    let party = names.party(place);
-    let details = ProfileDetails {
-        born: None,
-        other_investments: None,
-        financial_situation: None,
-        needs: Some(client.needs.to_owned()),
-        tax_status: None,
-        experience: None,
-    };
-    InvestmentProfileSet {
-        party,
-        version,
-        portfolio: None,
-        objectives: vec![client.objective.clone()],
-        risk_tolerance: client.risk.clone(),
-        loss_capacity: None,
-        horizon_years: Some(client.horizon_years),
-        liquidity_reserve: Some(usd(client.reserve_dollars * 100)),
-        drawdown_max: Some(fraction(client.drawdown_max_percent, 2)),
-        details: Some(names.sealed(KeyId::Party(party), &details)),
-        exclusions: Vec::new(),
-        caps: vec![Cap {
-            dimension: Dimension::Instrument,
-            value: None,
-            share_max: fraction(client.instrument_max_percent, 2),
-        }],
-        targets: Vec::new(),
-        review_due: Some(reviewed.plus_days(365)),
-        from,
-    }
-}
-
-/// The review that the advisor held last, some of them too long ago.
-fn review(names: &Names, market: &Market, place: usize, client: &Client, log: &mut Log) {
-    let mut day = market.date(0).plus_days(client.reviewed_after_months * 30);
-    while day.is_weekend() {
-        day = day.plus_days(1);
-    }
-    if market.days.last().is_none_or(|last| day > *last) {
-        return;
-    }
-    let party = names.party(place);
-    let at = day.at_in(17, 15, Zone::NEW_YORK);
-    let held = ReviewHeld {
-        review: ReviewId::derive(&names.parts(client.name)),
-        party,
-        portfolios: Vec::new(),
-        advisor: Some(names.advisor(client.advisor)),
-        on: day,
-        outcome: ReviewOutcome::Confirmed,
-        next_due: Some(day.plus_days(365)),
-        note: Some(names.seal(place, client.needs)),
-    };
-    log.note(stream::party(party), at, held);
-    log.note(stream::party(party), at, profile(names, place, 2, day, day));
-}
-
 fn open_portfolio(names: &Names, market: &Market, plan: &Plan, log: &mut Log) {
     let portfolio = names.portfolio(plan);
     let stream = stream::portfolio(portfolio);
@@ -416,8 +321,39 @@ fn open_portfolio(names: &Names, market: &Market, plan: &Plan, log: &mut Log) {
     }
 }
 
+/// The Fridays before the first day, as a feed brings them when it is asked for the first time.
+fn backfill(names: &Names, market: &Market, log: &mut Log) {
+    let recorded_at = market.date(0).at_in(4, 30, Zone::NEW_YORK);
+    for (security, weeks) in market.before.iter().enumerate() {
+        let instrument = names.instrument(security);
+        for (friday, close) in weeks {
+            let closes = friday.at_in(16, 0, Zone::NEW_YORK);
+            let closed = BarClosed {
+                instrument,
+                opens: None,
+                closes,
+                day: Some(*friday),
+                open: None,
+                high: None,
+                low: None,
+                close: account::price(*close),
+                volume: None,
+                average: None,
+                trades: None,
+                currency: Currency::USD,
+                revision: 0,
+                unadjusted_by: None,
+            };
+            let stream = stream::market(FEED, instrument);
+            let record = DemoRecord { stream, event: closed.into(), occurred_at: closes, key: None };
+            log.keep(recorded_at, record);
+        }
+    }
+}
+
 /// Prices, rates and announcements, as a feed would bring them.
 fn quote(names: &Names, market: &Market, log: &mut Log) {
+    backfill(names, market, log);
     for (day, date) in market.days.iter().enumerate() {
         let (opens, closes) = (date.at_in(9, 30, Zone::NEW_YORK), date.at_in(16, 0, Zone::NEW_YORK));
         for security in 0..SECURITIES.len() {

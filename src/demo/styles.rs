@@ -1,15 +1,12 @@
 //! How portfolios are run, day after day: funds at fixed weights, income, growth, day trading, short selling.
 
 use super::account::{Account, Terms, UNIT, price, quantity, worth};
+use super::advice::{self, Fate, Idea};
 use super::cast::Style;
-use super::market::{SECURITIES, place};
+use super::market::place;
 use super::{fraction, usd};
-use daybook_schemas::events::{
-    DeclineReason, Event, FeeKind, ProposedTrade, RecommendationAccepted, RecommendationDeclined,
-    RecommendationExecuted, RecommendationIssued, Reference, RuleFinding, Side, StrategyBaselineSet,
-    TradeAnnotated, TradePlanned, Verdict,
-};
-use daybook_schemas::{PlanId, RecommendationId, Strategy, Timestamp, Zone, stream};
+use daybook_schemas::events::{FeeKind, Reference, Side, StrategyBaselineSet, TradeAnnotated, TradePlanned};
+use daybook_schemas::{PlanId, Strategy, Timestamp, Zone};
 
 /// Lives a portfolio's days, from its first to the market's last.
 pub(super) fn live(account: &mut Account<'_>) {
@@ -31,6 +28,8 @@ pub(super) fn live(account: &mut Account<'_>) {
                 account.deposit(day, cents);
             }
         }
+        account.idea = account.idea_after.take();
+        advice::morning(account, day);
         match &account.plan.style {
             Style::Core { weights, .. } => core(account, day, day == first || new_month, weights),
             Style::Income { picks, withdraw_dollars, .. } => {
@@ -40,6 +39,7 @@ pub(super) fn live(account: &mut Account<'_>) {
             Style::DayTrader => day_trading(account, day, day == first, new_month),
             Style::ShortSeller { picks } => short_selling(account, day, picks),
         }
+        advice::evening(account, day);
         account.close_day(day);
     }
 }
@@ -203,114 +203,42 @@ fn growth(account: &mut Account<'_>, day: usize, age: usize, picks: &[&str], bor
     }
 }
 
-/// A trade of a growth portfolio: as it is, on a recommendation where the client decides, or as one of the examples of a correction.
+/// A trade of a growth portfolio: as it is, thought of for a recommendation where the client decides, or as one of the
+/// examples of a correction.
 fn decide(account: &mut Account<'_>, day: usize, minutes: i64, security: usize, side: &Side, size: i64) {
     let minutes = minutes + account.draw.below(150);
     let mut terms = Terms::default();
     let advised = matches!(account.plan.mandate, daybook_schemas::events::Mandate::Advisory);
     let buys = matches!(side, Side::Buy);
-    if advised && day > account.first_day() && account.draw.chance(400) {
-        let recommendation = recommend(account, day, security, side, size);
-        if recommendation.is_none() {
-            return;
-        }
-        terms.recommendation = recommendation;
+    let replacing = account.idea.as_ref().is_some_and(|idea| idea.replaces.is_some());
+    if advised && !replacing && day > account.first_day() && account.draw.chance(400) {
+        let parts = if buys { size / account.bar(security, day).close * UNIT } else { size };
+        let fate = Fate::Drawn;
+        account.idea = Some(Idea { security, side: side.clone(), parts, replaces: None, fate });
+        return;
     }
-    if buys && terms.recommendation.is_none() && correction_is_due(account, day) {
+    if buys && correction_is_due(account, day) {
         account.corrected = true;
         match account.plan.name {
             "Ann's shares" => {
                 terms.recorded_at = Some(account.names.later(account.market, day, 6));
+                account.unsettled_until = Some(day + 6);
                 terms.note = Some("found on the statement");
             }
             _ => {
                 let price_cents = account.price_within(security, day);
                 let parts = account.affordable(size, price_cents);
+                account.unsettled_until = Some(day);
                 account.buy_mistyped(day, security, parts, price_cents);
                 return;
             }
         }
     }
-    let key = if buys {
-        buy(account, day, minutes, security, size, &terms)
+    if buys {
+        buy(account, day, minutes, security, size, &terms);
     } else {
-        sell(account, day, minutes, security, size, &terms)
-    };
-    if let (Some(recommendation), Some(key)) = (terms.recommendation, key) {
-        let at = account.day(day).at_in(16, 45, Zone::NEW_YORK);
-        let fills = vec![Reference::Key(key.into())];
-        let executed = RecommendationExecuted { recommendation, fills };
-        account.log.note(stream::advice(recommendation), at, executed);
+        sell(account, day, minutes, security, size, &terms);
     }
-}
-
-/// Recommends a trade on the evening before; the id, if the client accepts.
-fn recommend(
-    account: &mut Account<'_>,
-    day: usize,
-    security: usize,
-    side: &Side,
-    size: i64,
-) -> Option<RecommendationId> {
-    let client = &super::cast::CLIENTS[account.plan.client];
-    let label = format!("{}-{day}-{security}-{side}", account.plan.name);
-    let recommendation = RecommendationId::derive(&account.names.parts(&label));
-    let close = account.bar(security, day - 1).close;
-    let equity = account.equity(day - 1);
-    let symbol = SECURITIES[security].symbol;
-    let buys = matches!(side, Side::Buy);
-    let parts = if buys { size / close * UNIT } else { size };
-    let after = worth(account.held(security) + if buys { parts } else { -parts }, close);
-    let share = after * 10_000 / equity.max(1);
-    let limit = client.instrument_max_percent * 100;
-    let why = if buys {
-        format!("{symbol} adds to what is underweight in the portfolio.")
-    } else {
-        format!("{symbol} has run its course; the proceeds are better used elsewhere.")
-    };
-    let issued = RecommendationIssued {
-        recommendation,
-        portfolio: account.portfolio,
-        party: account.names.party(account.plan.client),
-        advisor: account.names.advisor(client.advisor),
-        profile_version: Some(1),
-        model: None,
-        trades: vec![ProposedTrade {
-            instrument: account.names.instrument(security),
-            side: side.clone(),
-            quantity: Some(quantity(parts)),
-            amount: None,
-            weight: None,
-            limit: None,
-            reference_price: Some(price(close)),
-        }],
-        rationale: account.sealed(&why),
-        screening: vec![RuleFinding {
-            rule: "concentration".into(),
-            verdict: if share <= limit { Verdict::Pass } else { Verdict::Warn },
-            measured: Some(fraction(share, 4)),
-            limit: Some(fraction(limit, 4)),
-            evidence: Some(format!("{symbol} after the trade, of all").into()),
-        }],
-        seen_sequence: 0,
-        seen_equity: Some(usd(equity)),
-        expected_cost: Some(usd(account.broker().commission_cents(parts))),
-        expires: Some(account.day(day).at_in(16, 0, Zone::NEW_YORK).plus_nanos(5 * 86_400_000_000_000)),
-        replaces: None,
-    };
-    let evening = |hour, minute| account.day(day - 1).at_in(hour, minute, Zone::NEW_YORK);
-    let (issues, answers) = (evening(16, 50), evening(20, 15));
-    let answer: Event = if account.draw.chance(720) {
-        RecommendationAccepted { recommendation, note: None }.into()
-    } else {
-        let reasons = [DeclineReason::TooRisky, DeclineReason::Disagrees, DeclineReason::Timing];
-        let reason = account.draw.pick(&reasons).cloned().unwrap_or(DeclineReason::Unstated);
-        RecommendationDeclined { recommendation, reason, note: None }.into()
-    };
-    let accepted = matches!(answer, Event::RecommendationAccepted(_));
-    account.log.note(stream::advice(recommendation), issues, issued);
-    account.log.note(stream::advice(recommendation), answers, answer);
-    accepted.then_some(recommendation)
 }
 
 /// A way of trading within the day.

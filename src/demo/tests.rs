@@ -1,5 +1,7 @@
 //! What holds of the made-up firm, recomputed from its events alone.
 
+mod advice;
+
 use super::{DemoRecord, Firm, firm};
 use daybook_schemas::events::{Event, EventType, FeeKind, InterestKind, PartyKind, Side, Words};
 use daybook_schemas::{AccountId, Currency, Day, InstrumentId, KeyRing, Money, Phase, Timestamp, When, Zone};
@@ -18,6 +20,11 @@ static FIRM: LazyLock<Firm> = LazyLock::new(|| firm(today(), SEED));
 
 fn records(firm: &Firm) -> Vec<&DemoRecord> {
     firm.commits.iter().flatten().collect()
+}
+
+/// Whether a record is of the weeks before the two years, which the feed brings when it is asked for the first time.
+fn is_backfilled(record: &DemoRecord) -> bool {
+    matches!(&record.event, Event::BarClosed(bar) if bar.opens.is_none())
 }
 
 /// The entries that stand, in the order in which they count: those taken back left out.
@@ -95,7 +102,9 @@ fn the_firm_has_the_size_it_is_meant_to_have() {
     let count = |event_type| counts.get(&event_type).copied().unwrap_or(0);
     let total: usize = counts.values().sum();
     assert!((15_000..30_000).contains(&total), "{total} events: {counts:?}");
-    assert_eq!(count(EventType::AdvisorRegistered), 2);
+    assert_eq!(count(EventType::AdvisorRegistered), 3);
+    assert_eq!(count(EventType::AdvisorDeparted), 1);
+    assert_eq!(count(EventType::InstrumentClassified), 30);
     assert_eq!(count(EventType::PartyOnboarded), 12);
     assert_eq!(count(EventType::PortfolioOpened), 25);
     assert_eq!(count(EventType::InstrumentListed), 30);
@@ -175,7 +184,9 @@ fn trades_are_made_within_the_bar_of_their_day_and_move_what_they_say() {
     let firm = &*FIRM;
     let mut bars = BTreeMap::new();
     for record in records(firm) {
-        if let Event::BarClosed(bar) = &record.event {
+        if let Event::BarClosed(bar) = &record.event
+            && !is_backfilled(record)
+        {
             let (low, high) = (bar.low.unwrap(), bar.high.unwrap());
             assert!(low <= bar.open.unwrap() && bar.open.unwrap() <= high, "{bar:?}");
             assert!(low <= bar.close && bar.close <= high && low.get() > Decimal::ZERO, "{bar:?}");
@@ -213,7 +224,7 @@ fn everything_happens_before_today_and_is_recorded_in_the_order_of_time() {
         let two_years_ago = today.plus_days(-732).start_in(Zone::NEW_YORK);
         let mut late = 0;
         let mut latest = two_years_ago;
-        for record in records(firm) {
+        for record in records(firm).into_iter().filter(|record| !is_backfilled(record)) {
             assert!((two_years_ago..midnight).contains(&record.occurred_at), "{record:?}");
             late += usize::from(record.occurred_at < latest);
             latest = latest.max(record.occurred_at);
@@ -282,7 +293,7 @@ fn every_event_is_encoded_and_every_sealed_text_opens() {
         assert!(!name.open(&ring).unwrap().is_empty());
         opened += 1;
     }
-    assert_eq!(opened, 25 + 12 + 2);
+    assert_eq!(opened, 25 + 12 + 3);
 }
 
 #[test]
