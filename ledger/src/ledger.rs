@@ -21,6 +21,7 @@ use crate::memory::MemoryStore;
 use crate::reading::find_commit;
 use crate::record::{Record, RecordView};
 use crate::segments::{self, FormatProblem, Found, Identity, Layout, Segment, SegmentStore};
+use crate::stats::Stats;
 use crate::store::{CommitStore, Fault, PutError, ReadError};
 use crate::tail::Finder;
 use crate::writer::{Published, Writer};
@@ -480,6 +481,13 @@ impl Ledger {
     #[must_use]
     pub fn poisoned(&self) -> Option<Arc<str>> {
         self.writer.as_ref().and_then(Writer::poisoned)
+    }
+
+    /// What the writer has done since the ledger was opened, and what waits for it; nothing where the ledger is open for
+    /// reading alone. Never blocks for longer than an append takes to be queued.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.writer.as_ref().map(Writer::stats).unwrap_or_default()
     }
 
     /// Shows the records from `from` to `to`, both inclusive, in order, until `visit` breaks.

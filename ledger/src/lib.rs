@@ -16,6 +16,7 @@ mod reading;
 pub mod record;
 mod sealed;
 mod segments;
+mod stats;
 pub mod store;
 mod tail;
 mod verify;
@@ -30,5 +31,6 @@ pub use ledger::{
 };
 pub use memory::{FaultyStore, MemoryStore, PutFault};
 pub use record::{Content, NewRecord, Record, RecordError, RecordView};
+pub use stats::{Stats, WRITE_MICROSECONDS};
 pub use store::{CommitStore, Fault, PutError, ReadError};
 pub use verify::{IndexVerified, StoredSnapshots, Verified, VerifyError, verify};

@@ -6,11 +6,13 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use tokio::sync::watch;
 
 use crate::append::{Append, AppendError, Pending};
 use crate::decide::{Answer, Decider, Limits, Request, Staged};
+use crate::stats::{Counters, Stats};
 use crate::store::{CommitStore, Prepared, PutError};
 use crate::tail::Finder;
 
@@ -94,6 +96,7 @@ struct Handover {
 /// The running writer.
 pub(crate) struct Writer {
     inbox: Arc<Inbox>,
+    counters: Arc<Counters>,
     limits: Limits,
     thread: Option<JoinHandle<()>>,
 }
@@ -120,11 +123,13 @@ impl Writer {
             room: Condvar::new(),
         });
         let handover = Arc::new(Handover { frame: Mutex::default(), given: Condvar::new() });
+        let counters = Arc::new(Counters::default());
         let syncer = {
             let (inbox, handover, store) = (Arc::clone(&inbox), Arc::clone(&handover), Arc::clone(&store));
+            let counters = Arc::clone(&counters);
             std::thread::Builder::new()
                 .name("ledger-sync".into())
-                .spawn(move || sync_until_closed(&inbox, &handover, &*store))?
+                .spawn(move || sync_until_closed(&inbox, &handover, &*store, &counters))?
         };
         let head = store.head();
         let run = Run {
@@ -135,6 +140,7 @@ impl Writer {
             limits,
             tail_records_max,
             inbox: Arc::clone(&inbox),
+            counters: Arc::clone(&counters),
             handover,
             carry: VecDeque::new(),
             staged: Staged::new(head + 1),
@@ -147,7 +153,7 @@ impl Writer {
             run.until_closed();
             let _ = syncer.join();
         })?;
-        Ok(Writer { inbox, limits, thread: Some(thread) })
+        Ok(Writer { inbox, counters, limits, thread: Some(thread) })
     }
 
     /// Queues an append; a caller that may block waits for room, any other is told.
@@ -201,6 +207,14 @@ impl Writer {
         }
     }
 
+    /// What was done so far, and what waits.
+    pub(crate) fn stats(&self) -> Stats {
+        let waiting = self.inbox.waiting();
+        let (appends, bytes) = (waiting.requests.len(), waiting.bytes);
+        drop(waiting);
+        Stats { waiting: appends, waiting_bytes: bytes, ..self.counters.read() }
+    }
+
     /// Why the writer stopped, if it did.
     pub(crate) fn poisoned(&self) -> Option<Arc<str>> {
         self.inbox.waiting().poisoned.clone()
@@ -238,7 +252,21 @@ impl Drop for LastWord<'_> {
     }
 }
 
-fn sync_until_closed(inbox: &Inbox, handover: &Handover, store: &dyn CommitStore) {
+/// Writes a frame, and counts it.
+fn put(
+    store: &dyn CommitStore,
+    counters: &Counters,
+    seen: u64,
+    prepared: &mut Prepared,
+) -> Result<u64, PutError> {
+    let (records, bytes) = (prepared.count, prepared.bytes.len());
+    let began = Instant::now();
+    let outcome = store.put(seen, prepared);
+    counters.written(began.elapsed(), records, bytes, outcome.is_ok());
+    outcome
+}
+
+fn sync_until_closed(inbox: &Inbox, handover: &Handover, store: &dyn CommitStore, counters: &Counters) {
     let _last_word = LastWord { inbox, syncing: true };
     loop {
         let taken = {
@@ -249,7 +277,7 @@ fn sync_until_closed(inbox: &Inbox, handover: &Handover, store: &dyn CommitStore
             frame.0.take()
         };
         let Some((seen, mut prepared)) = taken else { return };
-        let outcome = store.put(seen, &mut prepared);
+        let outcome = put(store, counters, seen, &mut prepared);
         let mut waiting = inbox.waiting();
         waiting.synced = Some(outcome);
         waiting.spare = prepared;
@@ -267,6 +295,7 @@ struct Run {
     limits: Limits,
     tail_records_max: u64,
     inbox: Arc<Inbox>,
+    counters: Arc<Counters>,
     handover: Arc<Handover>,
     /// Requests taken from the inbox that did not fit the frame being staged.
     carry: VecDeque<(Request, Answer)>,
@@ -350,7 +379,7 @@ impl Run {
             return;
         }
         let (seen, mut prepared) = self.prepare();
-        let outcome = self.store.put(seen, &mut prepared);
+        let outcome = put(&*self.store, &self.counters, seen, &mut prepared);
         self.inbox.waiting().spare = prepared;
         self.finish(outcome);
     }

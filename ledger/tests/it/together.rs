@@ -293,3 +293,21 @@ fn a_panic_in_the_writer_leaves_nobody_waiting() {
         assert_eq!(ledger.read(1, 10, Direction::Forward).expect("reads go on").len(), 1);
     }
 }
+
+#[test]
+fn the_writer_counts_what_became_durable_and_what_did_not() {
+    let plan = [PutFault::None; 5].into_iter().chain([PutFault::NoSpace]);
+    let store = Arc::new(FaultyStore::new(Arc::new(MemoryStore::new()), plan));
+    let ledger = Ledger::with_store(store, &Options::default()).expect("an empty store");
+    assert_eq!(ledger.stats(), daybook_ledger::Stats::default());
+    for number in 0..5u8 {
+        let append = Append::of(vec![record("a", &[number]), record("b", &[number])]);
+        ledger.append(append).expect("nothing is in the way");
+    }
+    ledger.append(Append::of(vec![record("a", b"x")])).expect_err("the disk is full");
+    let stats = ledger.stats();
+    assert_eq!((stats.commits, stats.records, stats.failures), (5, 10, 1));
+    assert_eq!(stats.write_times.iter().sum::<u64>(), 6);
+    assert!(stats.bytes > 0 && stats.write_time > Duration::ZERO);
+    assert_eq!((stats.waiting, stats.waiting_bytes), (0, 0));
+}
