@@ -7,7 +7,7 @@ use super::body::{Fields, Form, Input};
 use super::page::{Limit, List, Page, Pin};
 use super::problem::Problem;
 use super::record::record;
-use super::scalar::{Portfolio, Time, Token};
+use super::scalar::{Date, Portfolio, Time, Token};
 use super::service::Service;
 use super::tags::Tag;
 use crate::journal::{JournalError, NewToken, now};
@@ -34,6 +34,8 @@ record! {
         expires: Option<Time>,
         /// `valid`, `expired` or `revoked`
         state: String,
+        /// The last day, in UTC, on which it was used; recorded within a minute of the first use of a day
+        last_used: Option<Date>,
     }
 }
 
@@ -102,7 +104,8 @@ impl Tokens {
                 let pin = page.pinned(library.applied(), Pin::known(library.applied()))?;
                 let now = now();
                 let expired = library.access.list().filter(|grant| has_ended(grant, now)).count();
-                let tag = question.tag(&[library.access.changed_at(), expired as u64]);
+                let tag =
+                    question.tag(&[library.access.changed_at(), library.access.used_at(), expired as u64]);
                 Found::new(tag, || {
                     let grants = library.access.list().filter(|grant| grant.sequence <= pin.known);
                     page.cut(
@@ -210,5 +213,6 @@ fn item(grant: &Grant, now: daybook_schemas::Timestamp) -> TokenItem {
         issued_at: grant.granted_at.into(),
         expires: grant.granted.expires.map(Time),
         state: state.to_owned(),
+        last_used: grant.last_used.map(Date),
     }
 }

@@ -8,8 +8,8 @@ use daybook_schemas::{PortfolioId, TokenId};
 use serde_json::{Value, json};
 
 /// What a list says of each token.
-const LISTED: [&str; 8] =
-    ["id", "role", "subject", "portfolios", "percentages_only", "issued_at", "expires", "state"];
+const LISTED: [&str; 9] =
+    ["id", "role", "subject", "portfolios", "percentages_only", "issued_at", "expires", "state", "last_used"];
 
 /// Issue, list and revoke bearer tokens.
 #[derive(Subcommand, Debug)]
@@ -151,10 +151,11 @@ impl List {
                 text("issued_at"),
                 text("expires"),
                 text("state"),
+                text("last_used"),
             ]
         });
         terminal::line(terminal::lines(&terminal::table(
-            &["ID", "ROLE", "SUBJECT", ">PORTFOLIOS", "ISSUED", "EXPIRES", "STATE"],
+            &["ID", "ROLE", "SUBJECT", ">PORTFOLIOS", "ISSUED", "EXPIRES", "STATE", "LAST USED"],
             rows,
         )))?;
         Ok(Outcome::Done)

@@ -12,9 +12,11 @@ mod keys;
 mod market;
 mod orders;
 mod portfolios;
+mod progress;
 mod rebuild;
 mod scope;
 mod shelf;
+mod uses;
 mod views;
 
 pub(crate) use access::{NewToken, Principal, ROLES};
@@ -68,6 +70,8 @@ pub(crate) struct Journal {
     importing: Mutex<()>,
     /// Portfolios that were written to since their books were kept last.
     touched: Mutex<BTreeSet<PortfolioId>>,
+    /// Uses of tokens that are not recorded yet.
+    uses: uses::Uses,
     writable: bool,
     opened: Opened,
     /// The most bytes of one part of what is appended in parts.
@@ -149,6 +153,7 @@ impl Journal {
             reaches: access::Reaches::default(),
             importing: Mutex::new(()),
             touched: Mutex::default(),
+            uses: uses::Uses::default(),
             writable,
             opened,
             part_bytes,
@@ -176,6 +181,7 @@ impl Journal {
             reaches: access::Reaches::default(),
             importing: Mutex::new(()),
             touched: Mutex::default(),
+            uses: uses::Uses::default(),
             writable: true,
             opened,
             part_bytes: 1 << 20,

@@ -8,6 +8,7 @@ use daybook_projections::{Book, Library, Meta};
 use daybook_schemas::{Event, PortfolioId, stream};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Entries that all books on the shelf may hold together; beyond it the books unused for longest are put away.
@@ -40,6 +41,15 @@ pub(super) struct Slot {
 #[derive(Default)]
 pub(super) struct Shelf {
     slots: Mutex<Slots>,
+    /// Books that were folded from the first event of their stream.
+    pub(super) folds: AtomicU64,
+}
+
+impl Shelf {
+    /// Portfolios whose books are at hand.
+    pub(super) fn books(&self) -> usize {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).by_portfolio.len()
+    }
 }
 
 #[derive(Default)]
@@ -136,6 +146,7 @@ impl Journal {
         }
         let imports = &library.imports;
         if slot.book.applied() == 0 {
+            self.shelf.folds.fetch_add(1, Ordering::Relaxed);
             slot.book = Book::from_events(id, events, imports);
         } else if events.len() > SINGLE_EVENTS_MAX {
             slot.book.apply_all(events.iter().map(|(meta, event)| (meta, event)), imports);

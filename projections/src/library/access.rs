@@ -2,7 +2,7 @@
 
 use crate::view::Meta;
 use daybook_schemas::events::{AccessGranted, ContentHash};
-use daybook_schemas::{Event, Timestamp, TokenId};
+use daybook_schemas::{Day, Event, Timestamp, TokenId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -19,6 +19,8 @@ pub struct Grant {
     pub revoked: Option<u64>,
     /// When that was recorded.
     pub revoked_at: Option<Timestamp>,
+    /// The last day, in UTC, on which it was used.
+    pub last_used: Option<Day>,
 }
 
 impl Grant {
@@ -36,7 +38,10 @@ pub struct Access {
     by_secret: BTreeMap<ContentHash, TokenId>,
     /// Revocations that were recorded before their grant.
     revoked_unseen: BTreeMap<TokenId, (u64, Timestamp)>,
+    /// Uses that were recorded before their grant.
+    used_unseen: BTreeMap<TokenId, Day>,
     changed_at: u64,
+    used_at: u64,
 }
 
 impl Access {
@@ -51,6 +56,7 @@ impl Access {
                     granted_at: meta.recorded_at,
                     revoked: revoked.map(|(sequence, _)| sequence),
                     revoked_at: revoked.map(|(_, at)| at),
+                    last_used: self.used_unseen.get(&granted.token).copied(),
                 };
                 if let Some(earlier) = self.grants.insert(granted.token, grant)
                     && earlier.granted.secret_hash != granted.secret_hash
@@ -72,6 +78,15 @@ impl Access {
                 }
                 self.changed_at = meta.sequence;
             }
+            Event::AccessUsed(used) => {
+                // A use says nothing of who may do what: what depends on that stays as it is.
+                let last = match self.grants.get_mut(&used.token) {
+                    Some(grant) => grant.last_used.get_or_insert(used.on),
+                    None => self.used_unseen.entry(used.token).or_insert(used.on),
+                };
+                *last = used.on.max(*last);
+                self.used_at = meta.sequence;
+            }
             _ => {}
         }
     }
@@ -91,6 +106,12 @@ impl Access {
     /// All tokens, by id; ids sort by age.
     pub fn list(&self) -> impl DoubleEndedIterator<Item = &Grant> {
         self.grants.values()
+    }
+
+    /// The sequence of the last use that was recorded; 0 for none.
+    #[must_use]
+    pub fn used_at(&self) -> u64 {
+        self.used_at
     }
 
     /// The sequence of the last grant or revocation; 0 for none.
