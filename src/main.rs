@@ -9,7 +9,9 @@ mod config;
 mod demo;
 mod importers;
 mod journal;
+mod metrics;
 mod remote;
+mod serving;
 mod sync;
 
 use clap::Parser;

@@ -1,6 +1,6 @@
 //! `daybook config`: what is in effect, and where each value came from; secrets are never printed.
 
-use super::{CommandError, Configured, Context, Outcome, TextOrJson, terminal};
+use super::{CommandError, Configured, Context, Edges, Outcome, TextOrJson, terminal};
 use crate::config::EXAMPLE;
 use clap::Args;
 
@@ -15,6 +15,8 @@ pub(super) struct Configuration {
     example: bool,
     #[command(flatten)]
     configured: Configured,
+    #[command(flatten)]
+    edges: Edges,
 }
 
 impl Configuration {
@@ -24,7 +26,7 @@ impl Configuration {
             terminal::line(EXAMPLE.trim_end())?;
             return Ok(Outcome::Done);
         }
-        let provenance = self.configured.load(context, None)?.provenance;
+        let provenance = self.configured.load_with(context, None, self.edges.into())?.provenance;
         if self.format == TextOrJson::Json {
             terminal::line(provenance.to_json())?;
             return Ok(Outcome::Done);

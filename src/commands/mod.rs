@@ -15,13 +15,14 @@ mod terminal;
 mod token;
 mod verify;
 
-use crate::config::{Config, ConfigFaults, Flags, Loaded};
+use crate::config::{Config, ConfigFaults, Flags, Loaded, ServiceFlags};
 use crate::journal::{Access, Journal, JournalError, Opening};
 use crate::remote::{Remote, RemoteError};
 use clap::{Parser, Subcommand};
 use daybook_schemas::PortfolioId;
 use serde_json::Value;
 use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -38,8 +39,12 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "URL", env = "DAYBOOK_SERVER", global = true)]
     server: Option<String>,
 
-    /// Write log lines as JSON.
-    #[arg(long, global = true)]
+    /// How log lines are written.
+    #[arg(long, value_enum, env = "DAYBOOK_LOG_FORMAT", default_value = "text", global = true)]
+    log_format: TextOrJson,
+
+    /// The older way to say `--log-format json`.
+    #[arg(long, global = true, hide = true)]
     log_json: bool,
 
     #[command(subcommand)]
@@ -97,8 +102,54 @@ impl Configured {
         context: &Context,
         portfolio: Option<PortfolioId>,
     ) -> Result<Loaded, CommandError> {
-        let flags = Flags { config: self.config.clone(), portfolio };
+        self.load_with(context, portfolio, ServiceFlags::default())
+    }
+
+    /// The same, where the command line says something of the service.
+    pub(crate) fn load_with(
+        &self,
+        context: &Context,
+        portfolio: Option<PortfolioId>,
+        service: ServiceFlags,
+    ) -> Result<Loaded, CommandError> {
+        let flags = Flags { config: self.config.clone(), portfolio, service };
         Ok(Config::load(&context.data, &|name| std::env::var(name).ok(), &flags)?)
+    }
+}
+
+/// What the command line may say of the service.
+#[derive(clap::Args, Debug, Default)]
+pub(crate) struct Edges {
+    /// The address to listen on [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// An address of this machine where /metrics is read without a token.
+    #[arg(long, value_name = "ADDR")]
+    metrics_listen: Option<SocketAddr>,
+    /// Encrypt connections with the certificate in this file (PEM); it is read again when it changes.
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key (PEM).
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// An origin whose pages may call from a browser, such as https://example.org; may be repeated.
+    #[arg(long, value_name = "ORIGIN")]
+    cors_origin: Vec<String>,
+    /// How many requests a token may make in how long, such as 600/1m; `off` for no limit.
+    #[arg(long, value_name = "RATE")]
+    rate_limit: Option<String>,
+}
+
+impl From<Edges> for ServiceFlags {
+    fn from(said: Edges) -> Self {
+        Self {
+            listen: said.listen,
+            metrics_listen: said.metrics_listen,
+            tls_cert: said.tls_cert,
+            tls_key: said.tls_key,
+            cors_origins: said.cors_origin,
+            rate_limit: said.rate_limit,
+        }
     }
 }
 
@@ -214,7 +265,7 @@ pub(crate) fn set_up_tracing(arguments: &Arguments) {
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal());
-    if arguments.log_json {
+    if arguments.log_json || arguments.log_format == TextOrJson::Json {
         builder.json().init();
     } else {
         builder.with_target(false).init();

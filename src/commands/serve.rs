@@ -1,33 +1,33 @@
 //! `daybook serve`: the service, until it is told to stop; then everything that was accepted is finished first.
 
-use super::{CommandError, Configured, Context, Outcome, terminal};
+use super::{CommandError, Configured, Context, Edges, Outcome, terminal};
 use crate::api;
+use crate::config;
 use crate::demo;
 use crate::journal::{Access, Author, Draft, Journal, Terms, now};
+use crate::serving::{self, Connections, Limits, Server, Tls};
 use crate::sync::daemons::{Daemons, Shared};
 use clap::Args;
 use daybook_ledger::{IndexOpened, Opened};
 use daybook_schemas::{PortfolioId, Zone};
-use poem::listener::{Acceptor, TcpAcceptor};
-use poem::web::{LocalAddr, RemoteAddr};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 /// How long requests that are under way may still take after the service was told to stop.
 const GRACE: Duration = Duration::from_secs(20);
-/// How long a connection may say nothing before it is closed.
-const IDLE: Duration = Duration::from_secs(75);
+/// How often it is recorded on which days tokens were used.
+const USES: Duration = Duration::from_secs(60);
+/// Connections at a time to the address where metrics are read without a token.
+const METRICS_CONNECTIONS_MAX: u32 = 16;
 /// The seed of the made-up firm.
 const DEMO_SEED: u64 = 2_024;
 
 /// Run the service.
 #[derive(Args, Debug)]
 pub(super) struct Serve {
-    /// The address to listen on.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
-    listen: SocketAddr,
     /// Fill an empty directory with a made-up firm first.
     #[arg(long)]
     demo: bool,
@@ -35,20 +35,23 @@ pub(super) struct Serve {
     #[arg(long)]
     demo_live: bool,
     #[command(flatten)]
+    edges: Edges,
+    #[command(flatten)]
     configured: Configured,
 }
 
 impl Serve {
     pub(super) fn run(self, context: &Context) -> Result<Outcome, CommandError> {
         context.refuse_server("serve")?;
-        let loaded = self.configured.load(context, None)?;
+        let loaded = self.configured.load_with(context, None, self.edges.into())?;
         for remark in &loaded.provenance.remarks {
             tracing::warn!("{remark}");
         }
         // The address is taken before the directory, so that a port in use leaves no new directory behind.
-        let listener = std::net::TcpListener::bind(self.listen)
-            .map_err(|error| CommandError::Unusable(format!("cannot listen on {}: {error}", self.listen)))?;
-        listener.set_nonblocking(true)?;
+        let service = loaded.service().clone();
+        let listeners = Listeners::bind(&service)?;
+        let tls = service.tls.clone().map(Tls::load).transpose();
+        let tls = tls.map_err(|fault| CommandError::Unusable(fault.to_string()))?.map(Arc::new);
         let journal = Arc::new(context.open(Access::Create)?);
         tell(journal.opened());
         if self.demo || self.demo_live {
@@ -73,14 +76,17 @@ impl Serve {
         let shared = Arc::new(Shared::default());
         runtime.block_on(async {
             let daemons = Daemons::start(&config, &journal, &shared);
-            let served = serve(listener, &journal, &shared).await;
+            let served = serve(listeners, tls, &service, &journal, &shared).await;
             daemons.stop().await;
             served
         })?;
         drop(live);
         runtime.shutdown_timeout(GRACE);
         match Arc::try_unwrap(journal) {
-            Ok(journal) => journal.close()?,
+            Ok(journal) => {
+                record_uses(&journal);
+                journal.close()?;
+            }
             Err(_) => tracing::warn!(
                 "a request did not end in time; the ledger is left to recover at the next start"
             ),
@@ -113,21 +119,105 @@ fn tell(opened: &Opened) {
     tracing::info!(head = opened.head, clean = opened.clean, "the ledger is open");
 }
 
+/// The addresses that were taken.
+struct Listeners {
+    service: std::net::TcpListener,
+    metrics: Option<std::net::TcpListener>,
+}
+
+impl Listeners {
+    fn bind(service: &config::Service) -> Result<Self, CommandError> {
+        Ok(Self { service: bind(service.listen)?, metrics: service.metrics_listen.map(bind).transpose()? })
+    }
+}
+
+fn bind(address: SocketAddr) -> Result<std::net::TcpListener, CommandError> {
+    let listener = std::net::TcpListener::bind(address)
+        .map_err(|error| CommandError::Unusable(format!("cannot listen on {address}: {error}")))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
 async fn serve(
-    listener: std::net::TcpListener,
+    listeners: Listeners,
+    tls: Option<Arc<Tls>>,
+    service: &config::Service,
     journal: &Arc<Journal>,
     shared: &Arc<Shared>,
 ) -> Result<(), CommandError> {
-    let address = listener.local_addr()?;
-    let acceptor = NoDelay(TcpAcceptor::from_std(listener)?);
+    let address = listeners.service.local_addr()?;
+    let listener = TcpListener::from_std(listeners.service)?;
     // Whoever reads that it listens may already tell it to stop.
     let told_to_stop = told_to_stop()?;
-    terminal::remark(format_args!("daybook listens on http://{address}"));
-    poem::Server::new_with_acceptor(acceptor)
-        .idle_timeout(IDLE)
-        .run_with_graceful_shutdown(api::routes(journal.clone(), shared.clone()), told_to_stop, Some(GRACE))
-        .await?;
+    let reloading = reload_when_told(tls.clone())?;
+    let limits = Limits {
+        connections_max: serving::make_room(service.connections_max),
+        header_timeout: service.header_timeout,
+        header_bytes_max: service.header_bytes_max as usize,
+        keep_alive: service.keep_alive,
+        write_timeout: service.write_timeout,
+        grace: GRACE,
+    };
+    let connections = Arc::new(Connections::default());
+    let (routes, metrics) = api::routes(journal.clone(), shared.clone(), connections.clone(), service.into());
+    let mut beside = JoinSet::new();
+    beside.spawn(reloading);
+    if let Some(tls) = &tls {
+        beside.spawn(tls.clone().keep_current());
+    }
+    beside.spawn(keep_uses(journal.clone()));
+    if let Some(listener) = listeners.metrics {
+        let address = listener.local_addr()?;
+        let limits = Limits { connections_max: METRICS_CONNECTIONS_MAX, ..limits.clone() };
+        let server = Server { endpoint: Arc::new(metrics), limits, tls: None, connections: Arc::default() };
+        beside.spawn(server.run(TcpListener::from_std(listener)?, std::future::pending()));
+        terminal::remark(format_args!("metrics are read at http://{address}/metrics"));
+    }
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    terminal::remark(format_args!("daybook listens on {scheme}://{address}"));
+    let server = Server { endpoint: Arc::new(routes), limits, tls, connections };
+    server.run(listener, told_to_stop).await;
+    beside.shutdown().await;
     Ok(())
+}
+
+/// Records now and then on which days tokens were used.
+async fn keep_uses(journal: Arc<Journal>) {
+    loop {
+        tokio::time::sleep(USES).await;
+        let journal = journal.clone();
+        // Begun once, it is finished also when the service stops meanwhile.
+        let _ = tokio::task::spawn_blocking(move || record_uses(&journal)).await;
+    }
+}
+
+fn record_uses(journal: &Journal) {
+    if let Err(error) = journal.record_uses() {
+        tracing::warn!(%error, "the last uses of tokens are not recorded yet");
+    }
+}
+
+/// Listens for the signal that asks for files to be read again; what it gives reads them whenever it comes.
+#[cfg(unix)]
+fn reload_when_told(tls: Option<Arc<Tls>>) -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut told = signal(SignalKind::hangup())?;
+    Ok(async move {
+        while told.recv().await.is_some() {
+            match tls.clone() {
+                Some(tls) => {
+                    let _ = tokio::task::spawn_blocking(move || tls.reload()).await;
+                }
+                None => tracing::info!("told to read files again: there is no certificate to read"),
+            }
+        }
+    })
+}
+
+/// Nobody asks for files to be read again.
+#[cfg(not(unix))]
+fn reload_when_told(_tls: Option<Arc<Tls>>) -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+    Ok(std::future::pending())
 }
 
 /// Listens for signals from now on; what it gives ends when one interrupts the process or asks it to terminate.
@@ -152,26 +242,6 @@ pub(super) fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
         let _ = tokio::signal::ctrl_c().await;
         tracing::info!("stopping: requests that are under way are finished first");
     })
-}
-
-/// Accepts connections that send what they have at once: an answer is one small write, and waiting to fill a
-/// packet would add tens of milliseconds to it.
-struct NoDelay(TcpAcceptor);
-
-impl Acceptor for NoDelay {
-    type Io = TcpStream;
-
-    fn local_addr(&self) -> Vec<LocalAddr> {
-        self.0.local_addr()
-    }
-
-    async fn accept(
-        &mut self,
-    ) -> std::io::Result<(TcpStream, LocalAddr, RemoteAddr, poem::http::uri::Scheme)> {
-        let accepted = self.0.accept().await?;
-        accepted.0.set_nodelay(true)?;
-        Ok(accepted)
-    }
 }
 
 /// Fills an empty ledger with the made-up firm.

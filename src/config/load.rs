@@ -8,7 +8,7 @@ use super::section::{
 use super::values::{self, duration};
 use super::{
     AlpacaAccount, BarSize, Config, FeedKind, Folder, InstrumentSource, PriceFeed, Prices, RobinhoodAccount,
-    Secret, Ticks, secrets,
+    Secret, Service, ServiceFlags, Ticks, secrets,
 };
 use crate::importers::{Format, symbols};
 use daybook_schemas::PortfolioId;
@@ -50,6 +50,8 @@ pub(crate) struct Flags {
     /// `--portfolio`: the portfolio of the environment's account, or the only one that is kept in step of those that the
     /// file names.
     pub(crate) portfolio: Option<PortfolioId>,
+    /// What it says of the service.
+    pub(crate) service: ServiceFlags,
 }
 
 /// What is configured, as far as it can be known without the ledger.
@@ -100,6 +102,11 @@ impl Config {
 }
 
 impl Loaded {
+    /// The edges of the service, which need no ledger.
+    pub(crate) const fn service(&self) -> &Service {
+        &self.config.service
+    }
+
     /// Binds what is configured to the portfolios that the ledger has. What is bound to none of them is left out and
     /// named: whoever was asked for it refuses, and a service that runs the rest goes on.
     pub(crate) fn bound(self, portfolios: &[PortfolioId]) -> (Config, Vec<ConfigFault>) {
@@ -218,8 +225,8 @@ fn root<'d, 't>(document: &'d Document, text: &'t str, reading: &mut Reading<'_>
 }
 
 /// What is read while sections are.
-struct Loading<'e> {
-    reading: Reading<'e>,
+pub(super) struct Loading<'e> {
+    pub(super) reading: Reading<'e>,
     /// What each source is called, and where.
     names: BTreeMap<String, Spot>,
     named: Vec<(PortfolioId, Spot)>,
@@ -238,6 +245,8 @@ struct AlpacaKeys {
 impl Loading<'_> {
     fn whole(&mut self, mut root: Section<'_, '_>, flags: &Flags) -> (Config, Option<AlpacaAccount<()>>) {
         let orders = self.orders(&mut root);
+        let service = root.table(&mut self.reading, "service", "[service]");
+        let service = self.service(service, &flags.service);
         let accounts = root.tables(&mut self.reading, "alpaca", "[[alpaca]]");
         let robinhood = root.tables(&mut self.reading, "robinhood", "[[robinhood]]");
         let prices = root.table(&mut self.reading, "prices", "[prices]");
@@ -247,7 +256,7 @@ impl Loading<'_> {
         root.finish(&mut self.reading);
 
         let in_file = !accounts.is_empty();
-        let mut config = Config { orders, ..Config::default() };
+        let mut config = Config { orders, service, ..Config::default() };
         for account in self.at_most(accounts) {
             config.alpaca.extend(self.alpaca(account));
         }

@@ -1,4 +1,5 @@
-//! What the daemons are told: which accounts, feeds and folders there are, and how often each is looked at.
+//! What service and daemons are told: where the service listens and what it takes; which accounts, feeds and folders there
+//! are, and how often each is looked at.
 //!
 //! A value comes from a flag, else from the environment, else from the configuration file, else it is the default.
 
@@ -7,12 +8,14 @@ mod load;
 mod provenance;
 mod secrets;
 mod section;
+mod service;
 #[cfg(test)]
 mod tests;
 mod values;
 
 pub(crate) use faults::ConfigFaults;
 pub(crate) use load::{EXAMPLE, Flags, Loaded};
+pub(crate) use service::{Rate, Service, ServiceFlags};
 
 use daybook_schemas::PortfolioId;
 use std::fmt;
@@ -23,6 +26,8 @@ use url::Url;
 /// All that can be configured.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Config {
+    /// The edges of the service.
+    pub(crate) service: Service,
     /// Accounts at Alpaca, each bound to a portfolio.
     pub(crate) alpaca: Vec<AlpacaAccount>,
     /// Accounts for crypto assets at Robinhood.

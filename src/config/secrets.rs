@@ -20,6 +20,14 @@ pub(super) fn of_text(text: &str) -> Result<Secret, String> {
     Ok(Secret::new(text.to_owned()))
 }
 
+/// Whether a file is in the directory of credentials that systemd made for this service alone: there the bits of a group
+/// are the mask of a list of who may read it.
+#[cfg(unix)]
+fn is_credential(path: &Path) -> bool {
+    let directory = std::env::var_os("CREDENTIALS_DIRECTORY").filter(|directory| !directory.is_empty());
+    directory.is_some_and(|directory| path.parent() == Some(Path::new(&directory)))
+}
+
 /// The secret that a file holds.
 pub(super) fn of_file(path: &Path) -> Result<Secret, String> {
     let unreadable = |error: std::io::Error| format!("{} cannot be read: {error}", path.display());
@@ -32,7 +40,7 @@ pub(super) fn of_file(path: &Path) -> Result<Secret, String> {
     {
         use std::os::unix::fs::PermissionsExt;
         let mode = metadata.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
+        if mode & 0o077 != 0 && !is_credential(path) {
             return Err(format!(
                 "others than its owner may use {} (mode {mode:03o}): run `chmod 600 {}`",
                 path.display(),
