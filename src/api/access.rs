@@ -104,6 +104,14 @@ pub(super) fn permits(role: &Role, callers: Callers) -> bool {
     }
 }
 
+/// Refuses who may not watch the service itself: what it does, not what it holds.
+pub(super) fn may_watch(caller: &Caller) -> Result<(), Problem> {
+    if permits(caller.role(), Callers::Watchers) {
+        return Ok(());
+    }
+    Err(Problem::forbidden("metrics are for administrators and auditors: ask for a token of an auditor"))
+}
+
 tokio::task_local! {
     /// What the caller of the request that this task serves may know of.
     static REACH: Arc<Reach>;

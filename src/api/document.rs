@@ -65,7 +65,8 @@ const LARGE: Kinds = &[Kind::TooLarge];
 const MEDIA: Kinds = &[Kind::UnsupportedMediaType];
 const INPUT: Kinds = &[Kind::InvalidInput];
 const FULL: Kinds = &[Kind::NoSpace];
-const UNAVAILABLE: Kinds = &[Kind::Unavailable];
+const LIMITED: Kinds = &[Kind::RateLimited];
+const UNAVAILABLE: Kinds = &[Kind::Unavailable, Kind::TimedOut];
 const FAULTS: Kinds = &[Kind::Internal];
 
 /// Every answer that is a problem, as the components of the document name them.
@@ -81,6 +82,7 @@ const ANSWERS: &[Kinds] = &[
     MEDIA,
     INPUT,
     FULL,
+    LIMITED,
     UNAVAILABLE,
     FAULTS,
 ];
@@ -99,6 +101,7 @@ fn name(kinds: Kinds) -> &'static str {
         Kind::UnsupportedMediaType => "UnsupportedMediaType",
         Kind::InvalidInput => "InvalidInput",
         Kind::NoSpace => "NoSpace",
+        Kind::RateLimited => "RateLimited",
         Kind::Unavailable => "Unavailable",
         _ => "Failed",
     }
@@ -114,7 +117,7 @@ fn problems_of(operation: &Value) -> Vec<Kinds> {
         let parameters = operation["parameters"].as_array().map_or(&[][..], Vec::as_slice);
         parameters.iter().any(|parameter| parameter["name"] == name && parameter["in"] == place)
     };
-    let mut all = vec![INVALID, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, UNAVAILABLE];
+    let mut all = vec![INVALID, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, LIMITED, UNAVAILABLE];
     if takes("cursor", "query") {
         all.push(GONE);
     }
@@ -145,7 +148,7 @@ fn answer(kinds: Kinds) -> Value {
         examples.insert(kind.slug().to_owned(), json!({ "summary": kind.title(), "value": example }));
     }
     let mut headers = json!({ "X-Request-Id": { "$ref": "#/components/headers/RequestId" } });
-    if matches!(kinds[0], Kind::Unavailable | Kind::TooSlow) {
+    if matches!(kinds[0], Kind::RateLimited | Kind::Unavailable | Kind::TooSlow) {
         headers["Retry-After"] = json!({ "$ref": "#/components/headers/RetryAfter" });
     }
     json!({
@@ -185,6 +188,8 @@ const fn example_detail(kind: Kind) -> &'static str {
         Kind::TooSlow => "the body paused for 20 s, or came drop by drop: send it again",
         Kind::UnsupportedMediaType => "send the body as JSON with `Content-Type: application/json`",
         Kind::NoSpace => "the disk is full: nothing was recorded; make room and send it again",
+        Kind::RateLimited => "a token may make 600 requests in 60 s: go on in 2 s",
+        Kind::TimedOut => "it was not answered within 60 s: ask for less, or again later",
         Kind::Unavailable => "other uploads take all the memory there is for them: send it again later",
         _ => "the service failed: its log has the reason under the request's id",
     }

@@ -5,16 +5,21 @@
 
 use super::access::{self, Caller};
 use super::body::{Metered, Trouble};
+use super::metrics;
 use super::operations::{Found, Operation, Operations};
 use super::problem::{self, Kind, Problem};
+use super::rates::{Allowance, Rates};
 use super::service::Service;
+use crate::metrics::Metrics;
 use daybook_schemas::CorrelationId;
 use poem::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+    HeaderName, HeaderValue, REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
-use poem::http::{Method, StatusCode, Uri};
+use poem::http::{HeaderMap, Method, StatusCode, Uri};
 use poem::{Body, Endpoint, IntoResponse, Request, Response};
 use std::sync::Arc;
+use std::time::Duration;
 use tracing::Instrument;
 
 /// The header with which a request and its answer carry an id.
@@ -42,24 +47,50 @@ pub(super) struct Gate<E> {
     inner: E,
     service: Service,
     operations: Arc<Operations>,
+    metrics: Arc<Metrics>,
+    rates: Option<Rates>,
+}
+
+/// What is noted of a request on its way.
+#[derive(Default)]
+struct Noted<'g> {
+    operation: Option<&'g Operation>,
+    allowance: Option<Allowance>,
 }
 
 impl<E: Endpoint<Output = Response>> Gate<E> {
     /// Puts a gate before the routes.
-    pub(super) fn new(inner: E, service: Service, operations: Arc<Operations>) -> Self {
-        Self { inner, service, operations }
+    pub(super) fn new(
+        inner: E,
+        service: Service,
+        operations: Arc<Operations>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let rates = service.config.rate.map(Rates::new);
+        Self { inner, service, operations, metrics, rates }
     }
 
-    async fn pass(&self, mut request: Request, correlation: CorrelationId) -> Result<Response, Problem> {
+    async fn pass<'g>(
+        &'g self,
+        mut request: Request,
+        correlation: CorrelationId,
+        noted: &mut Noted<'g>,
+    ) -> Result<Response, Problem> {
         let path = request.uri().path().to_owned();
         let Some(path) = path.strip_prefix(PREFIX).filter(|rest| rest.is_empty() || rest.starts_with('/'))
         else {
+            if path == metrics::PATH {
+                access::may_watch(&self.authenticate(&request, correlation, noted).await?)?;
+            }
             return self.inner.call(request).await.map_err(|error| problem::from_poem(&error, &[]));
         };
-        let caller = self.authenticate(&request, correlation).await?;
+        let caller = self.authenticate(&request, correlation, noted).await?;
         tracing::Span::current().record("subject", caller.subject());
         let (operation, values) = match self.operations.find(request.method(), path) {
-            Found::Operation(operation, values) => (operation, values),
+            Found::Operation(operation, values) => {
+                noted.operation = Some(operation);
+                (operation, values)
+            }
             Found::OtherMethods(allowed) => return Err(Problem::method(request.method().as_str(), &allowed)),
             Found::Nothing => {
                 return Err(Problem::new(
@@ -94,7 +125,12 @@ impl<E: Endpoint<Output = Response>> Gate<E> {
         let target = Target(request.uri().clone());
         request.extensions_mut().insert(target);
         request.extensions_mut().insert(caller.clone());
-        let answered = access::within(&caller, self.inner.call(request)).await;
+        let answering = access::within(&caller, self.inner.call(request));
+        let time = self.service.config.time_for(operation.uploads);
+        let Ok(answered) = tokio::time::timeout(time, answering).await else {
+            self.metrics.requests.timed_out();
+            return Err(timed_out(time, operation));
+        };
         match trouble.get() {
             Some(Trouble::TooLarge) => Err(too_large(limit)),
             Some(Trouble::TooSlow) => {
@@ -108,7 +144,12 @@ impl<E: Endpoint<Output = Response>> Gate<E> {
         }
     }
 
-    async fn authenticate(&self, request: &Request, correlation: CorrelationId) -> Result<Caller, Problem> {
+    async fn authenticate(
+        &self,
+        request: &Request,
+        correlation: CorrelationId,
+        noted: &mut Noted<'_>,
+    ) -> Result<Caller, Problem> {
         let presented = request.headers().get(AUTHORIZATION).ok_or_else(|| Problem::unauthorized(false))?;
         let secret = presented
             .to_str()
@@ -119,9 +160,14 @@ impl<E: Endpoint<Output = Response>> Gate<E> {
             .filter(|secret| !secret.is_empty())
             .ok_or_else(|| Problem::unauthorized(false))?;
         let principal = self.service.blocking(move |journal| Ok(journal.authenticate(&secret)?)).await?;
-        principal
-            .map(|principal| Caller::new(principal, correlation))
-            .ok_or_else(|| Problem::unauthorized(true))
+        let principal = principal.ok_or_else(|| Problem::unauthorized(true))?;
+        self.service.note_use(principal.token);
+        if let Some(rates) = &self.rates {
+            let (allowance, taken) = rates.take(principal.token);
+            noted.allowance = Some(allowance);
+            taken.inspect_err(|_| self.metrics.requests.limited())?;
+        }
+        Ok(Caller::new(principal, correlation))
     }
 }
 
@@ -143,8 +189,10 @@ impl<E: Endpoint<Output = Response>> Endpoint for Gate<E> {
             status = tracing::field::Empty,
         );
         let began = std::time::Instant::now();
+        let _in_flight = self.metrics.requests.begin();
+        let mut noted = Noted::default();
         let mut response = async {
-            let response = match self.pass(request, correlation).await {
+            let response = match self.pass(request, correlation, &mut noted).await {
                 Ok(response)
                     if response.status().is_client_error() || response.status().is_server_error() =>
                 {
@@ -162,14 +210,45 @@ impl<E: Endpoint<Output = Response>> Endpoint for Gate<E> {
         if method == Method::HEAD {
             response.set_body(());
         }
-        if let Ok(id) = HeaderValue::from_str(&shown) {
-            response.headers_mut().insert(REQUEST_ID, id);
-        }
+        let operation = noted.operation.map(|operation| operation.id.as_str());
+        self.metrics.requests.answered(operation, response.status().as_u16(), began.elapsed());
         let headers = response.headers_mut();
-        headers.entry("x-content-type-options").or_insert(HeaderValue::from_static("nosniff"));
-        headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-store"));
+        if let Ok(id) = HeaderValue::from_str(&shown) {
+            headers.insert(REQUEST_ID, id);
+        }
+        if let Some(allowance) = noted.allowance {
+            allowance.tell(headers);
+        }
+        guard(headers, self.service.config.encrypted);
         Ok(response)
     }
+}
+
+/// Tells browsers what not to do with an answer, unless the route has said so itself.
+fn guard(headers: &mut HeaderMap, encrypted: bool) {
+    headers.entry(X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-store"));
+    headers.entry(REFERRER_POLICY).or_insert(HeaderValue::from_static("no-referrer"));
+    headers
+        .entry(CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+    if encrypted {
+        headers.entry(STRICT_TRANSPORT_SECURITY).or_insert(HeaderValue::from_static("max-age=31536000"));
+    }
+}
+
+/// The problem of an answer that took too long.
+fn timed_out(time: Duration, operation: &Operation) -> Problem {
+    let seconds = time.as_secs_f64();
+    let detail = if operation.writes() {
+        format!(
+            "it was not done within {seconds} s and may yet be recorded: send it again with the same Idempotency-Key, \
+             under which it is recorded once"
+        )
+    } else {
+        format!("it was not answered within {seconds} s: ask for less, or again later")
+    };
+    Problem::new(Kind::TimedOut, detail).with(RETRY_AFTER, "5")
 }
 
 /// Makes a problem of an error answer that is none yet.

@@ -4,6 +4,7 @@ mod access;
 mod answer;
 mod attempt;
 mod body;
+mod cross_origin;
 mod document;
 mod equity;
 mod events;
@@ -12,6 +13,7 @@ mod health;
 mod holdings;
 mod imports;
 mod instruments;
+mod metrics;
 mod operations;
 mod orders;
 mod page;
@@ -19,6 +21,7 @@ mod portfolios;
 mod prices;
 mod problem;
 mod quarantine;
+mod rates;
 mod record;
 mod scalar;
 mod seen;
@@ -34,17 +37,22 @@ mod transactions;
 mod upload;
 
 use crate::journal::Journal;
+use crate::metrics::{Metrics, Requests};
+use crate::serving::Connections;
 use crate::sync::daemons::Shared;
+use cross_origin::CrossOrigin;
 use gate::Gate;
 use operations::Operations;
 use poem::endpoint::make_sync;
+use poem::http::header::CONTENT_SECURITY_POLICY;
 use poem::middleware::{CatchPanic, PanicHandler};
 use poem::web::Html;
 use poem::{Endpoint, EndpointExt, IntoResponse, Response, Route, get};
 use poem_openapi::registry::{MetaApi, Registry};
 use poem_openapi::{LicenseObject, OpenApi, OpenApiService};
 use problem::Problem;
-use service::{Config, Service};
+pub(crate) use service::Config;
+use service::Service;
 use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -121,6 +129,10 @@ fn described() -> OpenApiService<Described, ()> {
         .server("/v1")
 }
 
+/// What the page may do: run what stands in it, and ask this service.
+const DOCS: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src 'self' data:; \
+                    font-src data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'";
+
 /// The page that shows the OpenAPI document; it needs nothing from elsewhere.
 fn documentation(specification: &str) -> String {
     let service = described();
@@ -133,20 +145,25 @@ pub(crate) fn specification() -> String {
     document::finished(serde_json::from_str(&described().spec()).unwrap_or_default())
 }
 
-/// All routes of the service over a journal and what its daemons share, within the usual limits.
-pub(crate) fn routes(journal: Arc<Journal>, shared: Arc<Shared>) -> impl Endpoint<Output = Response> {
-    routes_within(journal, shared, Config::default())
-}
-
-/// All routes of the service over a journal, within the limits given.
-fn routes_within(
+/// All routes of the service over a journal and what its daemons share, within the limits given; and the page of metrics
+/// alone, which asks for no token.
+pub(crate) fn routes(
     journal: Arc<Journal>,
     shared: Arc<Shared>,
+    connections: Arc<Connections>,
     config: Config,
-) -> impl Endpoint<Output = Response> {
-    let service = Service::new(journal, shared, config);
+) -> (impl Endpoint<Output = Response>, impl Endpoint<Output = Response>) {
     let specification = specification();
     let operations = Arc::new(Operations::of(&serde_json::from_str(&specification).unwrap_or_default()));
+    let metrics = Arc::new(Metrics {
+        requests: Requests::of(operations.iter().map(|operation| operation.id.clone())),
+        connections,
+        journal: journal.clone(),
+        shared: shared.clone(),
+    });
+    let page = metrics::Page(metrics.clone());
+    let origins = config.origins.clone();
+    let service = Service::new(journal, shared, config);
     let api = OpenApiService::new(resources(&service), "Daybook", env!("CARGO_PKG_VERSION"));
     let docs = documentation(&specification);
     let document = make_sync(move |_| {
@@ -157,14 +174,16 @@ fn routes_within(
     });
     let routes = Route::new()
         .nest("/v1", api)
-        .at("/docs", get(make_sync(move |_| Html(docs.clone()))))
+        .at("/docs", get(make_sync(move |_| Html(docs.clone()).with_header(CONTENT_SECURITY_POLICY, DOCS))))
         .at("/problems/:kind", get(problem::Meanings))
         .at("/openapi.json", get(document))
+        .at(metrics::PATH, get(page.clone()))
         .at("/health/live", get(health::Live))
         .at("/health/ready", get(health::Ready(service.clone())))
         .map_to_response()
         .with(catching_panics());
-    Gate::new(routes, service, operations)
+    let gate = Gate::new(routes, service, operations, metrics);
+    (CrossOrigin::new(gate, &origins), metrics::Alone(page))
 }
 
 /// Makes a problem of a fault of this program, so that one request's fault is no other's.

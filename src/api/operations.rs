@@ -75,7 +75,6 @@ impl Operations {
     }
 
     /// Every operation.
-    #[cfg(test)]
     pub(super) fn iter(&self) -> impl Iterator<Item = &Operation> {
         self.0.iter()
     }

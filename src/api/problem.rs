@@ -98,6 +98,10 @@ kinds! {
     TooLarge = PAYLOAD_TOO_LARGE, "too-large", "The body is too large";
     /// The body came too slowly.
     TooSlow = REQUEST_TIMEOUT, "too-slow", "The body came too slowly";
+    /// The token made more requests than it may.
+    RateLimited = TOO_MANY_REQUESTS, "rate-limited", "The token made too many requests";
+    /// The answer took too long.
+    TimedOut = SERVICE_UNAVAILABLE, "timed-out", "The answer took too long";
     /// The body is of another media type than the route takes.
     UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body's media type is not taken";
     /// The disk is full.
@@ -215,7 +219,7 @@ impl Problem {
     }
 
     /// With a header.
-    fn with(mut self, name: HeaderName, value: &str) -> Self {
+    pub(super) fn with(mut self, name: HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
             self.headers.push((name, value));
         }

@@ -2,8 +2,10 @@
 
 use super::access;
 use super::problem::Problem;
+use crate::config::{self, Rate};
 use crate::journal::{Journal, within};
 use crate::sync::daemons::Shared;
+use daybook_schemas::TokenId;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -24,17 +26,45 @@ pub(crate) struct Config {
     pub(crate) body_pause_max: Duration,
     /// How long an upload waits for memory before it is refused.
     pub(crate) room_wait_max: Duration,
+    /// How long an answer may take, an upload's apart.
+    pub(crate) request_max: Duration,
+    /// How long the answer to an upload may take.
+    pub(crate) upload_max: Duration,
+    /// How many requests a token may make, if that is limited.
+    pub(crate) rate: Option<Rate>,
+    /// The origins whose pages may call from a browser.
+    pub(crate) origins: Vec<String>,
+    /// Whether connections are encrypted.
+    pub(crate) encrypted: bool,
+}
+
+impl From<&config::Service> for Config {
+    fn from(service: &config::Service) -> Self {
+        Self {
+            json_bytes_max: service.json_bytes_max.into(),
+            upload_bytes_max: service.upload_bytes_max.into(),
+            uploads_bytes_max: service.uploads_bytes_max.into(),
+            body_pause_max: service.body_pause,
+            room_wait_max: Duration::from_secs(20),
+            request_max: service.request_timeout,
+            upload_max: service.upload_timeout,
+            rate: service.rate_limit,
+            origins: service.cors_origins.clone(),
+            encrypted: service.tls.is_some(),
+        }
+    }
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            json_bytes_max: 1 << 20,
-            upload_bytes_max: 512 << 20,
-            uploads_bytes_max: 1 << 30,
-            body_pause_max: Duration::from_secs(20),
-            room_wait_max: Duration::from_secs(20),
-        }
+        Self::from(&config::Service::default())
+    }
+}
+
+impl Config {
+    /// How long an answer may take.
+    pub(super) const fn time_for(&self, uploads: bool) -> Duration {
+        if uploads { self.upload_max } else { self.request_max }
     }
 }
 
@@ -67,6 +97,11 @@ impl Service {
         tokio::task::spawn_blocking(move || span.in_scope(|| within(reach, || work(&journal))))
             .await
             .unwrap_or_else(|error| Err(Problem::internal(error)))
+    }
+
+    /// Notes that a token was used; what was noted is recorded later.
+    pub(super) fn note_use(&self, token: TokenId) {
+        self.journal.note_use(token);
     }
 
     /// Sets memory aside for an upload of so many bytes.

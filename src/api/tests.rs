@@ -1,6 +1,7 @@
 //! The API as its callers see it: over a ledger in a directory of its own, without a socket.
 
 mod conformance;
+mod edges;
 mod instruments;
 mod limits;
 mod matrix;
@@ -12,7 +13,7 @@ mod repetition;
 mod tags;
 
 use super::service::Config;
-use super::{routes_within, specification};
+use super::{routes, specification};
 use crate::journal::{Access, Author, Journal, NewToken, Opening};
 use crate::sync::daemons::Shared;
 use daybook_schemas::PortfolioId;
@@ -30,6 +31,8 @@ pub(super) struct Daybook {
     /// What daemons share with the service.
     pub(super) shared: Arc<Shared>,
     endpoint: BoxEndpoint<'static, Response>,
+    /// The page of metrics that asks for no token.
+    pub(super) metrics: BoxEndpoint<'static, Response>,
     /// An administrator's token.
     pub(super) administrator: String,
     _directory: TempDir,
@@ -55,9 +58,10 @@ impl Daybook {
             Journal::open(directory.path(), &Opening { access: Access::Create, progress: None }).unwrap();
         let journal = Arc::new(journal);
         let shared = Arc::new(Shared::default());
-        let endpoint = routes_within(journal.clone(), shared.clone(), config).boxed();
+        let (endpoint, metrics) = routes(journal.clone(), shared.clone(), Arc::default(), config);
+        let (endpoint, metrics) = (endpoint.boxed(), metrics.boxed());
         let administrator = journal.first_token().unwrap().unwrap().secret;
-        Self { journal, shared, endpoint, administrator, _directory: directory }
+        Self { journal, shared, endpoint, metrics, administrator, _directory: directory }
     }
 
     /// Issues a token.

@@ -16,6 +16,7 @@ fn tight() -> Config {
         uploads_bytes_max: 4_000,
         body_pause_max: Duration::from_millis(100),
         room_wait_max: Duration::from_millis(100),
+        ..Config::default()
     }
 }
 

@@ -5,6 +5,7 @@ use crate::api::catching_panics;
 use crate::api::gate::Gate;
 use crate::api::operations::Operations;
 use crate::api::service::{Config, Service};
+use crate::metrics::{Metrics, Requests};
 use poem::http::Method;
 use poem::{Endpoint, EndpointExt, Request, Response};
 use serde_json::json;
@@ -233,7 +234,13 @@ async fn a_panic_is_a_problem_and_the_next_request_is_answered() {
         Response::default()
     });
     let operations = Arc::new(Operations::of(&json!({ "paths": {} })));
-    let gate = Gate::new(routes.with(catching_panics()), service.clone(), operations);
+    let metrics = Arc::new(Metrics {
+        requests: Requests::of([]),
+        connections: Arc::default(),
+        journal: daybook.journal.clone(),
+        shared: daybook.shared.clone(),
+    });
+    let gate = Gate::new(routes.with(catching_panics()), service.clone(), operations, metrics);
     let answer = gate.call(Request::builder().uri_str("/broken").finish()).await.unwrap();
     assert_eq!(answer.status().as_u16(), 500);
     assert_eq!(answer.content_type(), Some("application/problem+json"));
