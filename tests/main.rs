@@ -15,6 +15,8 @@ mod demo;
 #[cfg(test)]
 mod durability;
 #[cfg(test)]
+mod edges;
+#[cfg(test)]
 mod imports;
 #[cfg(test)]
 mod prices;

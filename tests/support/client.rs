@@ -1,6 +1,7 @@
 //! An HTTP client that says everything an answer says.
 
 use serde_json::Value;
+use std::sync::Arc;
 use std::time::Duration;
 use ureq::Agent;
 use ureq::http::{HeaderMap, Request};
@@ -33,6 +34,21 @@ impl Client {
             .http_status_as_error(false)
             .max_redirects(0)
             .timeout_global(Some(Duration::from_secs(60)))
+            .build();
+        Self { agent: config.new_agent(), url: url.to_owned(), token: Some(token.to_owned()) }
+    }
+
+    /// A client with a token that trusts one certificate alone.
+    pub(crate) fn trusting(url: &str, token: &str, certificate: &[u8]) -> Self {
+        let certificate = ureq::tls::Certificate::from_pem(certificate).unwrap();
+        let tls = ureq::tls::TlsConfig::builder()
+            .root_certs(ureq::tls::RootCerts::Specific(Arc::new(vec![certificate])))
+            .build();
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .timeout_global(Some(Duration::from_secs(60)))
+            .tls_config(tls)
             .build();
         Self { agent: config.new_agent(), url: url.to_owned(), token: Some(token.to_owned()) }
     }

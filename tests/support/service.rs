@@ -102,11 +102,15 @@ impl Service {
         Client::new(&self.url, &self.token)
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
     /// Asks it to stop, by the signal that an operator's tools send.
     pub(crate) fn ask_to_stop(&self) {
-        let done =
-            Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status().unwrap();
-        assert!(done.success());
+        self.signal("TERM");
     }
 
     /// Waits until it has stopped; gives its exit code and all that it said.
