@@ -27,6 +27,8 @@ mod service;
 #[cfg(test)]
 mod sources;
 #[cfg(test)]
+mod streams;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod synchronisation;

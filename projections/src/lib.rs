@@ -12,6 +12,7 @@ pub mod firm_views;
 mod fold;
 pub mod library;
 pub mod orders;
+pub mod proportions;
 pub mod series;
 pub mod state;
 pub mod suitability;
@@ -28,6 +29,7 @@ pub use library::{
     Resolution, Said, Serving, normalise_symbol,
 };
 pub use orders::{Order, Orders};
+pub use proportions::{PositionWeight, Proportions, ReturnDay};
 pub use series::{Series, SeriesDay, equity_series};
 pub use state::{Holding, Lot, State, Totals, Trip, Unaccounted};
 pub use valuation::{Named, Position, PriceBasis, Summary, UnaccountedItem, positions, summary};

@@ -1,7 +1,7 @@
 //! Who may do what: the token of a request, and the table of operations by role.
 
 use super::problem::Problem;
-use crate::journal::{Author, Principal};
+use crate::journal::{Author, Journal, Principal};
 use daybook_projections::Reach;
 use daybook_schemas::events::Role;
 use daybook_schemas::{AdvisorId, CorrelationId, PartyId, PortfolioId};
@@ -36,6 +36,7 @@ const TABLE: &[(&str, Callers)] = &[
     ("listPortfolios", Callers::Onlookers),
     ("openPortfolio", Callers::Administrators),
     ("readPortfolio", Callers::Onlookers),
+    ("followPortfolio", Callers::Onlookers),
     ("listPositions", Callers::Onlookers),
     ("listLots", Callers::Readers),
     ("listTransactions", Callers::Readers),
@@ -60,6 +61,7 @@ const TABLE: &[(&str, Callers)] = &[
     ("readInstrument", Callers::Readers),
     ("refreshInstruments", Callers::Administrators),
     ("listEvents", Callers::Watchers),
+    ("followEvents", Callers::Watchers),
     ("readEvent", Callers::Watchers),
     ("reverseEvent", Callers::Advisers),
     ("readEntries", Callers::Watchers),
@@ -215,6 +217,17 @@ impl Caller {
             _ => None,
         };
         unknown.map_or(Ok(()), Err)
+    }
+
+    /// Whether the caller's token still opens what it did, and still reaches a portfolio.
+    pub(super) fn still_reaches(
+        &self,
+        journal: &Journal,
+        portfolio: Option<PortfolioId>,
+    ) -> Result<bool, Problem> {
+        let Some(principal) = journal.bearer(self.principal.token)? else { return Ok(false) };
+        let now = Self::new(principal, self.correlation);
+        Ok(portfolio.is_none_or(|portfolio| now.knows(portfolio)))
     }
 
     /// The author of what the request records.

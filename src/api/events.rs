@@ -177,12 +177,17 @@ impl Events {
 }
 
 /// Up to `limit` records from a sequence on.
-fn within(journal: &Journal, from: u64, limit: usize) -> Result<Vec<Record>, JournalError> {
+pub(super) fn within(journal: &Journal, from: u64, limit: usize) -> Result<Vec<Record>, JournalError> {
     Ok(journal.ledger().read(from, limit, Direction::Forward)?)
 }
 
 /// Up to `limit` records of a stream, from the first at or after a sequence on.
-fn of_stream(journal: &Journal, stream: &str, from: u64, limit: usize) -> Result<Vec<Record>, JournalError> {
+pub(super) fn of_stream(
+    journal: &Journal,
+    stream: &str,
+    from: u64,
+    limit: usize,
+) -> Result<Vec<Record>, JournalError> {
     let ledger = journal.ledger();
     let Some(last) = ledger.stream_version(stream)? else { return Ok(Vec::new()) };
     // Sequences ascend with versions: the first version at or after `from` is found by halving.

@@ -20,12 +20,14 @@ mod page;
 mod portfolios;
 mod prices;
 mod problem;
+mod proportions;
 mod quarantine;
 mod rates;
 mod record;
 mod scalar;
 mod seen;
 mod service;
+mod stream;
 mod sync;
 mod tags;
 #[cfg(test)]
@@ -79,6 +81,7 @@ type Resources = (
     prices::Prices,
     instruments::Instruments,
     events::Events,
+    stream::Streams,
     tiles::Tiles,
     sync::Sync,
     tokens::Tokens,
@@ -97,6 +100,7 @@ fn resources(service: &Service) -> Resources {
         prices::Prices(service.clone()),
         instruments::Instruments(service.clone()),
         events::Events(service.clone()),
+        stream::Streams(service.clone()),
         tiles::Tiles(service.clone()),
         sync::Sync(service.clone()),
         tokens::Tokens(service.clone()),

@@ -281,7 +281,7 @@ impl Portfolios {
 }
 
 /// The summary of a portfolio, as JSON.
-fn summary(view: &PortfolioView<'_>, pin: Pin) -> Value {
+pub(super) fn summary(view: &PortfolioView<'_>, pin: Pin) -> Value {
     let mut json = serde_json::to_value(view.summary()).unwrap_or_default();
     let portfolio = view.portfolio;
     json["id"] = portfolio.id.to_string().into();

@@ -3,6 +3,7 @@
 use super::access;
 use super::problem::Problem;
 use crate::config::{self, Rate};
+use super::stream::Hub;
 use crate::journal::{Journal, within};
 use crate::sync::daemons::Shared;
 use daybook_schemas::TokenId;
@@ -75,6 +76,8 @@ pub(super) struct Service {
     /// What the daemons share with the routes.
     pub(super) shared: Arc<Shared>,
     room: Arc<Semaphore>,
+    /// What live streams share.
+    pub(super) hub: Arc<Hub>,
     /// The limits.
     pub(super) config: Arc<Config>,
 }
@@ -83,7 +86,13 @@ impl Service {
     /// A service over a journal.
     pub(super) fn new(journal: Arc<Journal>, shared: Arc<Shared>, config: Config) -> Self {
         let permits = units(config.uploads_bytes_max.max(config.upload_bytes_max));
-        Self { journal, shared, room: Arc::new(Semaphore::new(permits as usize)), config: Arc::new(config) }
+        let room = Arc::new(Semaphore::new(permits as usize));
+        Self { journal, shared, room, hub: Arc::default(), config: Arc::new(config) }
+    }
+
+    /// The journal, for what does not block.
+    pub(super) fn journal(&self) -> &Journal {
+        &self.journal
     }
 
     /// Does blocking work with the journal, away from the threads that answer.

@@ -149,6 +149,11 @@ async fn serve(
     let listener = TcpListener::from_std(listeners.service)?;
     // Whoever reads that it listens may already tell it to stop.
     let told_to_stop = told_to_stop()?;
+    let ending = shared.clone();
+    let told_to_stop = async move {
+        told_to_stop.await;
+        ending.stop();
+    };
     let reloading = reload_when_told(tls.clone())?;
     let limits = Limits {
         connections_max: serving::make_room(service.connections_max),

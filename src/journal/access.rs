@@ -246,17 +246,27 @@ impl Journal {
             .by_secret(&hash)
             .filter(|grant| bool::from(grant.granted.secret_hash.0.ct_eq(&hash.0)))
             .filter(|grant| grant.is_valid_at(now));
-        Ok(grant.map(|grant| {
-            let reached = self.reached(&library, &grant.granted, now);
-            Principal {
-                token: grant.granted.token,
-                role: grant.granted.role.clone(),
-                subject: grant.granted.subject.clone(),
-                reach: reached.reach,
-                reach_digest: reached.digest,
-                percentages_only: grant.granted.percentages_only,
-            }
-        }))
+        Ok(grant.map(|grant| self.principal(&library, &grant.granted, now)))
+    }
+
+    /// Who bears a token by its id, while it is not revoked and has not ended.
+    pub(crate) fn bearer(&self, token: TokenId) -> Result<Option<Principal>, JournalError> {
+        let library = self.library()?;
+        let now = now();
+        let grant = library.access.get(token).filter(|grant| grant.is_valid_at(now));
+        Ok(grant.map(|grant| self.principal(&library, &grant.granted, now)))
+    }
+
+    fn principal(&self, library: &Library, granted: &AccessGranted, now: Timestamp) -> Principal {
+        let reached = self.reached(library, granted, now);
+        Principal {
+            token: granted.token,
+            role: granted.role.clone(),
+            subject: granted.subject.clone(),
+            reach: reached.reach,
+            reach_digest: reached.digest,
+            percentages_only: granted.percentages_only,
+        }
     }
 
     /// What the bearer of a token reaches now. Present assignments decide, also for views of the past.

@@ -20,9 +20,20 @@ pub(crate) struct Shared {
     /// How each source is doing.
     pub(crate) board: Board,
     counters: RwLock<Vec<Counter>>,
+    stopping: watch::Sender<bool>,
 }
 
 impl Shared {
+    /// Tells everything that goes on for as long as the service does, such as live streams, to end.
+    pub(crate) fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// Becomes true when the service stops.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
+    }
+
     /// Lets orders be placed in an account.
     pub(crate) fn open_counter(&self, counter: Counter) {
         self.counters.write().unwrap_or_else(PoisonError::into_inner).push(counter);
