@@ -2,6 +2,7 @@
 
 use super::access::Caller;
 use super::gate::Target;
+use super::precondition::Standing;
 use super::problem::Problem;
 use poem::http::StatusCode;
 use poem::http::header::{CACHE_CONTROL, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, LOCATION, VARY};
@@ -49,11 +50,24 @@ impl Question {
     /// The tag is weak: two answers with one tag say the same of the same moment, and may differ in the ledger's
     /// head alone, which moves with entries that do not concern them.
     pub(super) fn tag(&self, dependencies: &[u64]) -> Tag {
+        self.tagged(None, dependencies)
+    }
+
+    /// The tag of an answer about what can be written to: it begins with the mark that `If-Match` compares.
+    pub(super) fn tag_of(&self, standing: &Standing, dependencies: &[u64]) -> Tag {
+        self.tagged(Some(standing), dependencies)
+    }
+
+    fn tagged(&self, standing: Option<&Standing>, dependencies: &[u64]) -> Tag {
         let mut hasher = self.hasher(&self.query);
         for dependency in dependencies {
             hasher.update(&dependency.to_le_bytes());
         }
-        let text = format!("W/\"{}\"", &hasher.finalize().to_hex()[..32]);
+        let hash = &hasher.finalize().to_hex()[..32];
+        let text = match standing {
+            Some(standing) => format!("W/\"{}.{hash}\"", standing.mark()),
+            None => format!("W/\"{hash}\""),
+        };
         Tag { unchanged: self.knows(&text), text }
     }
 

@@ -61,6 +61,7 @@ const NOT_FOUND: Kinds = &[Kind::NotFound, Kind::NoSuchRoute];
 const GONE: Kinds = &[Kind::CursorGone];
 const SLOW: Kinds = &[Kind::TooSlow];
 const CONFLICT: Kinds = &[Kind::Conflict, Kind::KeyReused];
+const STALE: Kinds = &[Kind::PreconditionFailed];
 const LARGE: Kinds = &[Kind::TooLarge];
 const MEDIA: Kinds = &[Kind::UnsupportedMediaType];
 const INPUT: Kinds = &[Kind::InvalidInput];
@@ -78,6 +79,7 @@ const ANSWERS: &[Kinds] = &[
     GONE,
     SLOW,
     CONFLICT,
+    STALE,
     LARGE,
     MEDIA,
     INPUT,
@@ -97,6 +99,7 @@ fn name(kinds: Kinds) -> &'static str {
         Kind::CursorGone => "Gone",
         Kind::TooSlow => "TooSlow",
         Kind::Conflict => "Conflict",
+        Kind::PreconditionFailed => "PreconditionFailed",
         Kind::TooLarge => "TooLarge",
         Kind::UnsupportedMediaType => "UnsupportedMediaType",
         Kind::InvalidInput => "InvalidInput",
@@ -118,8 +121,11 @@ fn problems_of(operation: &Value) -> Vec<Kinds> {
         parameters.iter().any(|parameter| parameter["name"] == name && parameter["in"] == place)
     };
     let mut all = vec![INVALID, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, LIMITED, UNAVAILABLE];
-    if takes("cursor", "query") {
+    if takes("cursor", "query") || takes("Last-Event-ID", "header") {
         all.push(GONE);
+    }
+    if takes("If-Match", "header") {
+        all.push(STALE);
     }
     if takes("Idempotency-Key", "header") {
         all.extend([CONFLICT, FULL]);
@@ -184,6 +190,9 @@ const fn example_detail(kind: Kind) -> &'static str {
         }
         Kind::Conflict => "event 4711 is reversed already, by event 4712",
         Kind::KeyReused => "this Idempotency-Key was used for another request: use a new key",
+        Kind::PreconditionFailed => {
+            "it changed since the read whose ETag came as If-Match, last by event 4711: read it again and decide again"
+        }
         Kind::TooLarge => "the route takes at most 1048576 bytes: send it in parts",
         Kind::TooSlow => "the body paused for 20 s, or came drop by drop: send it again",
         Kind::UnsupportedMediaType => "send the body as JSON with `Content-Type: application/json`",

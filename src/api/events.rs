@@ -5,12 +5,13 @@ use super::answer::{Found, Made, Question};
 use super::attempt::{self, Attempt};
 use super::body::{Fields, Form, Input};
 use super::page::{Limit, List, Page, Pin, gone};
+use super::precondition::{Precondition, Standing};
 use super::problem::Problem;
 use super::record::{record, schema};
 use super::scalar::{Sequence, Time};
 use super::service::Service;
 use super::tags::Tag;
-use crate::journal::{Journal, JournalError, to_json};
+use crate::journal::{Journal, JournalError, Terms, to_json};
 use daybook_ledger::{Direction, Record};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
@@ -149,11 +150,15 @@ impl Events {
         &self,
         caller: Caller,
         attempt: Attempt,
+        precondition: Precondition,
         /// Its sequence
         sequence: Path<Sequence>,
         /// Which attempt it is: the same request sent again under one key is done once
         #[oai(name = "Idempotency-Key")]
         _key: Header<Option<String>>,
+        /// The ETag of a read of the portfolio that the event belongs to: the write is refused if it changed since
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
         input: Input<ReversalRequest>,
     ) -> Result<Made<Reversal>, Problem> {
         let key = attempt.commit_key(&caller, &input.canonical);
@@ -167,8 +172,24 @@ impl Events {
                 if !caller.knows_of(about) {
                     return Err(Problem::not_found("event", target));
                 }
-                let replayed = attempt::earlier(journal, key.as_ref())?.is_some();
-                let sequence = journal.reverse(&caller.author(), target, &reason, key)?;
+                let earlier = attempt::earlier(journal, key.as_ref())?;
+                let replayed = earlier.is_some();
+                let sequence = match earlier {
+                    Some(commit) => commit.sequences.last().copied().unwrap_or(commit.head),
+                    None => {
+                        let written = precondition.guard(
+                            || match about {
+                                Some(portfolio) => Standing::of_portfolio(journal, portfolio),
+                                None => Standing::of_stream(journal, &journal.event(target)?.stream),
+                            },
+                            |expected| {
+                                let terms = Terms { commit_key: key.clone(), expected, ..Terms::default() };
+                                journal.reverse(&caller.author(), target, &reason, terms)
+                            },
+                        );
+                        attempt::done(journal, key.as_ref(), written)?
+                    }
+                };
                 let body = Reversal { sequence: Sequence(sequence), target: Sequence(target) };
                 Ok(Made::new(&body).at(&format!("/events/{sequence}")).replayed(replayed))
             })

@@ -27,7 +27,7 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// The header with which a write says which attempt it is.
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Where the routes that need a token live.
-const PREFIX: &str = "/v1";
+pub(super) const PREFIX: &str = "/v1";
 /// The longest request id and Idempotency-Key, in bytes.
 const NAME_BYTES_MAX: usize = 255;
 

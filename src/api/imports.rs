@@ -5,6 +5,7 @@ use super::answer::{Found, Made, Question};
 use super::attempt::{self, Attempt};
 use super::body::{Fields, Form, Input};
 use super::page::{Limit, List, Page, Pin};
+use super::precondition::{Precondition, Standing};
 use super::problem::{Fault, Problem};
 use super::record::record;
 use super::scalar::{Import as ImportKey, Portfolio, Sequence, Time};
@@ -12,10 +13,10 @@ use super::service::Service;
 use super::tags::Tag;
 use super::upload::{Part, Texts, Upload};
 use crate::importers::{Format, PriceOptions};
-use crate::journal::{ImportReport, ImportRequest, Journal, JournalError};
+use crate::journal::{ImportReport, ImportRequest, Journal, JournalError, Terms};
 use daybook_ledger::{Appended, CommitKey, Direction};
 use daybook_projections::{Import, ImportState, Library};
-use daybook_schemas::{EventType, ImportId, PortfolioId};
+use daybook_schemas::{EventType, ImportId, PortfolioId, stream};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
 use std::collections::BTreeMap;
@@ -136,11 +137,15 @@ impl Imports {
         &self,
         caller: Caller,
         attempt: Attempt,
+        precondition: Precondition,
         /// The portfolio
         id: Path<Portfolio>,
         /// Which attempt it is: the same request sent again under one key is done once
         #[oai(name = "Idempotency-Key")]
         _key: Header<Option<String>>,
+        /// The ETag of a read of the portfolio: the write is refused if it changed since
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
         upload: Upload<TransactionFile>,
     ) -> Result<Made<ImportAnswer>, Problem> {
         let format: Format = upload
@@ -148,7 +153,8 @@ impl Imports {
             .unwrap_or_default()
             .parse()
             .map_err(|detail: String| Problem::from(vec![Fault::new("format", detail)]))?;
-        let errand = Errand { format, portfolio: Some(id.0.0), prices: PriceOptions::default() };
+        let errand =
+            Errand { format, portfolio: Some(id.0.0), prices: PriceOptions::default(), precondition };
         errand.run(&self.0, caller, &attempt, upload).await
     }
 
@@ -213,11 +219,15 @@ impl Imports {
         &self,
         caller: Caller,
         attempt: Attempt,
+        precondition: Precondition,
         /// The import
         id: Path<ImportKey>,
         /// Which attempt it is: the same request sent again under one key is done once
         #[oai(name = "Idempotency-Key")]
         _key: Header<Option<String>>,
+        /// The ETag of a read of the portfolio that the import went into: the write is refused if it changed since
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
         input: Input<ReversionRequest>,
     ) -> Result<Made<Reversion>, Problem> {
         let key = attempt.commit_key(&caller, &input.canonical);
@@ -227,8 +237,29 @@ impl Imports {
                 if !journal.library()?.imports.get(id).is_none_or(|import| knows(&caller, import)) {
                     return Err(Problem::not_found("import", id));
                 }
-                let replayed = attempt::earlier(journal, key.as_ref())?.is_some();
-                let sequence = journal.revert_import(&caller.author(), id, reason.as_deref(), key)?;
+                let earlier = attempt::earlier(journal, key.as_ref())?;
+                let replayed = earlier.is_some();
+                let sequence = match earlier {
+                    Some(commit) => commit.sequences.last().copied().unwrap_or(commit.head),
+                    None => {
+                        let into = {
+                            let library = journal.library()?;
+                            let import = library.imports.get(id).and_then(|import| import.file.as_ref());
+                            import.and_then(|file| file.portfolio)
+                        };
+                        let written = precondition.guard(
+                            || match into {
+                                Some(portfolio) => Standing::of_portfolio(journal, portfolio),
+                                None => Standing::of_stream(journal, &stream::import(id)),
+                            },
+                            |expected| {
+                                let terms = Terms { commit_key: key.clone(), expected, ..Terms::default() };
+                                journal.revert_import(&caller.author(), id, reason.as_deref(), terms)
+                            },
+                        );
+                        attempt::done(journal, key.as_ref(), written)?
+                    }
+                };
                 let body = Reversion { import: id.into(), sequence: Sequence(sequence) };
                 Ok(Made::new(&body).at(&format!("/events/{sequence}")).replayed(replayed))
             })
@@ -326,6 +357,8 @@ pub(super) struct Errand {
     pub(super) portfolio: Option<PortfolioId>,
     /// How prices are read.
     pub(super) prices: PriceOptions,
+    /// What must hold for it to be done; nothing for prices.
+    pub(super) precondition: Precondition,
 }
 
 impl Errand {
@@ -373,7 +406,17 @@ impl Errand {
                     prices: self.prices,
                     dry_run,
                 };
-                let report = journal.import(&caller.author(), &request, key.clone(), &|_, _| {})?;
+                let report = self.precondition.guard(
+                    || match self.portfolio {
+                        Some(portfolio) => Standing::for_import(journal, portfolio),
+                        None => Err(Problem::parameter("If-Match", "prices have no ETag to hold it against")),
+                    },
+                    |expected| {
+                        let terms = Terms { commit_key: key.clone(), expected, ..Terms::default() };
+                        journal.import(&caller.author(), &request, terms, &|_, _| {})
+                    },
+                );
+                let report = attempt::done(journal, key.as_ref(), report)?;
                 // Of two attempts at once, the one that came second finds all rows known.
                 if report.events.is_empty()
                     && let Some(commit) = attempt::earlier(journal, key.as_ref())?

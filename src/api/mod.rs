@@ -18,6 +18,7 @@ mod operations;
 mod orders;
 mod page;
 mod portfolios;
+mod precondition;
 mod prices;
 mod problem;
 mod proportions;

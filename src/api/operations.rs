@@ -126,6 +126,25 @@ impl Operation {
         (segments.len() == self.template.len()).then_some(values)
     }
 
+    /// Its method.
+    pub(super) const fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// Its path, below `/v1`, as the document writes it.
+    pub(super) fn path(&self) -> String {
+        let mut names = self.path_names.iter();
+        self.template
+            .iter()
+            .map(|segment| match segment {
+                Segment::Is(text) => format!("/{text}"),
+                Segment::Any | Segment::Rest => {
+                    format!("/{{{}}}", names.next().map_or("id", String::as_str))
+                }
+            })
+            .collect()
+    }
+
     /// Whether it changes anything.
     pub(super) fn writes(&self) -> bool {
         self.method != Method::GET

@@ -5,12 +5,13 @@ use super::answer::{Found, Made, Question};
 use super::attempt::{self, Attempt};
 use super::body::{Fields, Form, Input};
 use super::page::{Limit, List, Page, Pin};
+use super::precondition::{Precondition, Standing};
 use super::problem::{Kind, Problem};
 use super::record::record;
 use super::scalar::{Account, Exact, Instrument, Portfolio, Sequence, Time};
 use super::service::Service;
 use super::tags::Tag;
-use crate::journal::{Journal, decode, now};
+use crate::journal::{Journal, Terms, decode, now};
 use crate::sync::alpaca::orders::{Ticket, send, submission};
 use daybook_projections::{Library, Order};
 use daybook_schemas::events::{OrderKind, Side, TimeInForce};
@@ -226,7 +227,9 @@ impl Orders {
                 let newest: Vec<&Order> = orders.list().rev().collect();
                 let last = newest.iter().map(|order| order.last_sequence).max().unwrap_or(0);
                 // What an instrument is called changes without its orders.
-                let tag = question.tag(&[last, newest.len() as u64, library.instruments.changed_at()]);
+                let standing = Standing::seen(&library, portfolio, pin.known);
+                let seen = [last, newest.len() as u64, library.instruments.changed_at()];
+                let tag = question.tag_of(&standing, &seen);
                 Found::new(tag, || {
                     let key = |order: &&Order| order.submitted.order.to_string();
                     page.cut(pin, newest, key, |order| Ok(shown(&library, order)))
@@ -245,11 +248,15 @@ impl Orders {
         &self,
         caller: Caller,
         attempt: Attempt,
+        precondition: Precondition,
         /// The portfolio
         id: Path<Portfolio>,
         /// Which attempt it is: the same request sent again under one key is done once
         #[oai(name = "Idempotency-Key")]
         _key: Header<Option<String>>,
+        /// The ETag of a read of the portfolio: the write is refused if it changed since
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
         input: Input<OrderRequest>,
     ) -> Result<Made<OrderItem>, Problem> {
         let key = attempt.commit_key(&caller, &input.canonical);
@@ -299,8 +306,14 @@ impl Orders {
                 let (author, counter) = (author.clone(), counter.clone());
                 move |journal| {
                     let (submitted, symbol) = submission(journal, &counter, &ticket)?;
-                    let (sequence, already) =
-                        journal.submit_order(&author, portfolio, submitted.clone(), key)?;
+                    let written = precondition.guard(
+                        || Standing::of_portfolio(journal, portfolio),
+                        |expected| {
+                            let terms = Terms { commit_key: key.clone(), expected, ..Terms::default() };
+                            journal.submit_order(&author, portfolio, submitted.clone(), terms)
+                        },
+                    );
+                    let (sequence, already) = attempt::done(journal, key.as_ref(), written)?;
                     Ok((submitted, symbol, sequence, already))
                 }
             })

@@ -6,6 +6,7 @@ use super::attempt::Attempt;
 use super::body::{Fields, Form, Input};
 use super::imports::{Errand, ImportAnswer};
 use super::page::{Limit, List, Page, Pin};
+use super::precondition::Precondition;
 use super::problem::{Fault, Kind, Problem};
 use super::record::record;
 use super::scalar::{CurrencyCode, Date, Exact, Instrument, Sequence, Time};
@@ -236,6 +237,7 @@ impl Prices {
             format: Format::Prices,
             portfolio: None,
             prices: PriceOptions { symbol, adjusted: adjustment(adjusted.as_deref())? },
+            precondition: Precondition::default(),
         };
         let bytes = as_file(&items)?;
         let key = attempt.commit_key(&caller, &input.canonical);
@@ -264,6 +266,7 @@ impl Prices {
                 symbol: upload.text("symbol").map(str::to_owned),
                 adjusted: adjustment(upload.text("adjusted"))?,
             },
+            precondition: Precondition::default(),
         };
         errand.run(&self.0, caller, &attempt, upload).await
     }

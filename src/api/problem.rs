@@ -1,5 +1,6 @@
 //! Errors as every route answers them: `application/problem+json`, with a type that never changes and what to do.
 
+use super::precondition::Standing;
 use crate::journal::{Invalid, JournalError};
 use daybook_ledger::AppendError;
 use poem::http::StatusCode;
@@ -92,8 +93,10 @@ kinds! {
     InvalidInput = UNPROCESSABLE_ENTITY, "invalid-input", "The input cannot be used";
     /// The input contradicts what the ledger holds.
     Conflict = CONFLICT, "conflict", "It contradicts what the ledger holds";
-    /// The Idempotency-Key was used for another request.
+    /// The Idempotency-Key was used for another request. `earlier` and `present` show both.
     KeyReused = CONFLICT, "idempotency-key-reused", "The Idempotency-Key was used for another request";
+    /// What is written to changed since the read whose ETag came as `If-Match`. `current` has its present ETag and the last event that changed it.
+    PreconditionFailed = PRECONDITION_FAILED, "precondition-failed", "It changed since it was read";
     /// The body is larger than the route takes.
     TooLarge = PAYLOAD_TOO_LARGE, "too-large", "The body is too large";
     /// The body came too slowly.
@@ -148,13 +151,21 @@ pub(super) struct Problem {
     detail: String,
     errors: Vec<Fault>,
     sequence: Option<u64>,
+    shown: Vec<(&'static str, Value)>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Problem {
     /// A problem and what to do about it.
     pub(super) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), errors: Vec::new(), sequence: None, headers: Vec::new() }
+        Self {
+            kind,
+            detail: detail.into(),
+            errors: Vec::new(),
+            sequence: None,
+            shown: Vec::new(),
+            headers: Vec::new(),
+        }
     }
 
     /// Input of which each fault is named. There is at least one.
@@ -218,6 +229,28 @@ impl Problem {
         Self::new(Kind::Unavailable, detail).with(RETRY_AFTER, "5")
     }
 
+    /// What is written to changed since it was read.
+    pub(super) fn precondition_failed(present: &Standing) -> Self {
+        let etag = format!("W/\"{}\"", present.mark());
+        Self {
+            sequence: Some(present.sequence),
+            ..Self::new(
+                Kind::PreconditionFailed,
+                format!(
+                    "it changed since the read whose ETag came as If-Match, last by event {}: read it again and decide again",
+                    present.sequence
+                ),
+            )
+        }
+        .showing("current", json!({ "etag": etag, "sequence": present.sequence }))
+    }
+
+    /// With another member.
+    pub(super) fn showing(mut self, name: &'static str, value: Value) -> Self {
+        self.shown.push((name, value));
+        self
+    }
+
     /// With a header.
     pub(super) fn with(mut self, name: HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
@@ -252,6 +285,9 @@ impl Problem {
         }
         if let Some(sequence) = self.sequence {
             json["sequence"] = Value::from(sequence);
+        }
+        for (name, value) in &self.shown {
+            json[*name] = value.clone();
         }
         json
     }
@@ -310,6 +346,25 @@ impl ApiResponse for Problem {
             MetaSchema { description: Some(description), ..MetaSchema::new(ty) }
         }
         let inline = |schema| MetaSchemaRef::Inline(Box::new(schema));
+        let request = |description| MetaSchema {
+            properties: vec![
+                ("operation", inline(member("string", "The operation's id"))),
+                ("request", inline(member("string", "Method and path"))),
+                (
+                    "content_hash",
+                    inline(member(
+                        "string",
+                        "What tells its path and its content from others, in hexadecimal",
+                    )),
+                ),
+                ("sequence", inline(member("integer", "The event that it recorded"))),
+                ("type", inline(member("string", "What kind of event that is"))),
+                ("stream", inline(member("string", "The stream that it belongs to"))),
+                ("recorded_at", inline(member("string", "When it was recorded"))),
+            ],
+            required: vec!["content_hash"],
+            ..member("object", description)
+        };
         registry.create_schema::<Fault, _>("Fault".to_owned(), |_| MetaSchema {
             description: Some("One thing that is wrong with the input."),
             required: vec!["detail"],
@@ -345,6 +400,24 @@ impl ApiResponse for Problem {
                     }),
                 ),
                 ("sequence", inline(member("integer", "The event that the request contradicts"))),
+                (
+                    "current",
+                    inline(MetaSchema {
+                        properties: vec![
+                            ("etag", inline(member("string", "What `If-Match` would have to say now"))),
+                            ("sequence", inline(member("integer", "The last event that changed it"))),
+                        ],
+                        required: vec!["etag", "sequence"],
+                        ..member("object", "What is written to, as it stands")
+                    }),
+                ),
+                (
+                    "earlier",
+                    inline(request(
+                        "The request for which the Idempotency-Key was used, and what it recorded",
+                    )),
+                ),
+                ("present", inline(request("The request that came now"))),
             ],
             ..MetaSchema::new("object")
         });
@@ -367,6 +440,7 @@ impl From<JournalError> for Problem {
             JournalError::Conflict { detail, sequence } => {
                 Self { sequence, ..Self::new(Kind::Conflict, detail) }
             }
+            JournalError::KeyReused { sequence } => Self::key_reused(sequence),
             JournalError::Unreachable(detail) => Self::new(Kind::InvalidParameter, detail),
             JournalError::Append(error) => from_append(error),
             JournalError::Unfinished(AppendError::NoSpace) => Problem::new(

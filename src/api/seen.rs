@@ -2,6 +2,7 @@
 
 use super::answer::{Found, Question, Tag};
 use super::page::{Page, Pin};
+use super::precondition::Standing;
 use super::problem::{Fault, Kind, Problem};
 use super::scalar::{Date, Sequence, TimeOrDate};
 use super::service::Service;
@@ -128,7 +129,8 @@ fn pinned(
     let library = journal.library()?;
     let portfolio = library.directory.get(id).ok_or_else(|| Problem::not_found("portfolio", id))?;
     let pin = pin(&library, portfolio, moment, known.unwrap_or_else(|| library.applied()), page)?;
-    let tag = question.tag(&dependencies(&library, portfolio, pin, fixed));
+    let standing = Standing::seen(&library, id, pin.known);
+    let tag = question.tag_of(&standing, &dependencies(&library, portfolio, pin, fixed));
     Ok((pin, tag))
 }
 

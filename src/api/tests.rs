@@ -8,6 +8,7 @@ mod matrix;
 mod noise;
 mod orders;
 mod pages;
+mod preconditions;
 mod problems;
 mod repetition;
 mod tags;
@@ -85,7 +86,9 @@ impl Daybook {
         let shown = format!("{} {}", request.method(), request.uri());
         let response = self.endpoint.call(request).await.expect("the gate answers every error itself");
         let (status, headers) = (response.status(), response.headers().clone());
-        let bytes = response.into_body().into_vec().await.unwrap();
+        // A stream has no end to wait for.
+        let streams = headers.get("content-type").is_some_and(|kind| kind == "text/event-stream");
+        let bytes = if streams { Vec::new() } else { response.into_body().into_vec().await.unwrap() };
         Answer { request: shown, status, headers, bytes }
     }
 

@@ -5,6 +5,7 @@ use super::answer::{Found, Made, Question};
 use super::attempt::{self, Attempt};
 use super::body::{Fields, Form, Input};
 use super::page::{Limit, List, Page};
+use super::precondition::{Precondition, Standing};
 use super::problem::Problem;
 use super::record::record;
 use super::scalar::{Portfolio, Sequence, TimeOrDate};
@@ -13,6 +14,7 @@ use super::service::Service;
 use super::tags::Tag;
 use crate::importers::TransactionFields;
 use crate::importers::columns::Column;
+use crate::journal::Terms;
 use daybook_ledger::Appended;
 use daybook_projections::EntryRow;
 use poem_openapi::OpenApi;
@@ -207,11 +209,15 @@ impl Transactions {
         &self,
         caller: Caller,
         attempt: Attempt,
+        precondition: Precondition,
         /// The portfolio
         id: Path<Portfolio>,
         /// Which attempt it is: the same request sent again under one key is done once
         #[oai(name = "Idempotency-Key")]
         _key: Header<Option<String>>,
+        /// The ETag of a read of the portfolio: the write is refused if it changed since
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
         input: Input<TransactionRequest>,
     ) -> Result<Made<RecordedTransaction>, Problem> {
         let key = attempt.commit_key(&caller, &input.canonical);
@@ -221,7 +227,14 @@ impl Transactions {
                 if let Some(commit) = attempt::earlier(journal, key.as_ref())? {
                     return Ok(made(&before(&commit)).replayed(true));
                 }
-                let transacted = journal.transact(&caller.author(), id, &fields, key.clone())?;
+                let transacted = precondition.guard(
+                    || Standing::of_portfolio(journal, id),
+                    |expected| {
+                        let terms = Terms { commit_key: key.clone(), expected, ..Terms::default() };
+                        journal.transact(&caller.author(), id, &fields, terms)
+                    },
+                );
+                let transacted = attempt::done(journal, key.as_ref(), transacted)?;
                 // Of two attempts at once, the one that came second finds what the first recorded.
                 if transacted.already
                     && let Some(commit) = attempt::earlier(journal, key.as_ref())?

@@ -26,6 +26,14 @@ pub(crate) enum JournalError {
         /// The sequence of what the ledger holds, where it is one event.
         sequence: Option<u64>,
     },
+    /// The Idempotency-Key was used for another request; nothing was recorded.
+    #[error(
+        "this Idempotency-Key was used for another request, which ended in event {sequence}: use a new key"
+    )]
+    KeyReused {
+        /// The last event of that request.
+        sequence: u64,
+    },
     /// The ledger did not take the append.
     #[error("{0}")]
     Append(AppendError),
@@ -136,12 +144,7 @@ impl From<AppendError> for JournalError {
                 ),
                 sequence: Some(sequence),
             },
-            AppendError::CommitKeyConflict { sequence, .. } => Self::Conflict {
-                detail: format!(
-                    "this Idempotency-Key was used for another request, which ended in event {sequence}: use a new key"
-                ),
-                sequence: Some(sequence),
-            },
+            AppendError::CommitKeyConflict { sequence, .. } => Self::KeyReused { sequence },
             other => Self::Append(other),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{Author, Draft, Invalid, Journal, JournalError, Terms, now};
 use crate::importers::{self, Format, InstrumentFacts, LinkedAccount, Parsed, PriceOptions, Role};
-use daybook_ledger::{CommitKey, RecordView};
+use daybook_ledger::RecordView;
 use daybook_projections::{Directory, ImportState, Instruments, Library, PriceSource, Resolution};
 use daybook_schemas::events::{ContentHash, FileImported, IdentifierScheme, ImportReverted, Words};
 use daybook_schemas::{
@@ -349,13 +349,14 @@ impl Journal {
         &self,
         author: &Author,
         request: &ImportRequest<'_>,
-        commit_key: Option<CommitKey>,
+        terms: impl Into<Terms>,
         progress: &dyn Fn(u64, u64),
     ) -> Result<ImportReport, JournalError> {
+        let terms = terms.into();
         let _one_at_a_time = self.importing.lock().unwrap_or_else(PoisonError::into_inner);
         // A key that belongs to another request is refused before anything is appended. The same request again finds
         // all its rows known.
-        self.done_before(commit_key.as_ref())?;
+        self.done_before(terms.commit_key.as_ref())?;
         let context = self.import_context()?;
         let parsed = self.parse(request, &context, progress)?;
         let file_hash = ContentHash::of(request.bytes);
@@ -363,7 +364,7 @@ impl Journal {
         if !request.dry_run {
             self.revert_interrupted(author, id)?;
         }
-        self.append_import(author, request, parsed, id, file_hash, commit_key)
+        self.append_import(author, request, parsed, id, file_hash, terms)
     }
 
     fn parse(
@@ -444,7 +445,7 @@ impl Journal {
         parsed: Parsed,
         id: ImportId,
         file_hash: ContentHash,
-        commit_key: Option<CommitKey>,
+        terms: Terms,
     ) -> Result<ImportReport, JournalError> {
         let warned: Vec<String> = parsed.warnings.iter().take(WARNINGS_KEPT_MAX).map(without_file).collect();
         let mut report = ImportReport {
@@ -561,7 +562,7 @@ impl Journal {
         last.key = Some(format!("import:{id}#0"));
         drafts.push(last);
         let author = author.through(request.format.name());
-        self.record_in_parts(&author, drafts, Terms { commit_key, ..Terms::default() }, &|_| {})?;
+        self.record_in_parts(&author, drafts, terms, &|_| {})?;
         Ok(report)
     }
 
@@ -580,10 +581,11 @@ impl Journal {
         author: &Author,
         id: ImportId,
         reason: Option<&str>,
-        commit_key: Option<CommitKey>,
+        terms: impl Into<Terms>,
     ) -> Result<u64, JournalError> {
+        let terms = terms.into();
         let _one_at_a_time = self.importing.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sequence) = self.done_before(commit_key.as_ref())? {
+        if let Some(sequence) = self.done_before(terms.commit_key.as_ref())? {
             return Ok(sequence);
         }
         let state = {
@@ -605,7 +607,7 @@ impl Journal {
         let reason = reason.map(|text| self.words(portfolio, "reason", text)).transpose()?;
         let mut draft = Draft::new(stream::import(id), now(), ImportReverted { import: id, reason });
         draft.key = Some(format!("reversion:{id}#0"));
-        let recorded = self.record(author, vec![draft], Terms { commit_key, ..Terms::default() })?;
+        let recorded = self.record(author, vec![draft], terms)?;
         Ok(recorded.sequences.first().copied().unwrap_or(0))
     }
 }

@@ -20,11 +20,11 @@ mod uses;
 mod views;
 
 pub(crate) use access::{NewToken, Principal, ROLES};
-pub(crate) use entry::{Author, Draft, decode, meta, to_json};
+pub(crate) use entry::{Author, Draft, decode, meta, to_json, type_name};
 pub(crate) use error::{Invalid, JournalError};
 pub(crate) use feed::{FeedBatch, FeedReport, FeedRow, Statement};
 pub(crate) use imports::{ImportReport, ImportRequest};
-pub(crate) use portfolios::NewPortfolio;
+pub(crate) use portfolios::{NewPortfolio, is_same_request};
 pub(crate) use rebuild::{Checked, Rebuilt, Stored};
 pub(crate) use scope::within;
 pub(crate) use views::{Moment, PortfolioView, instant};
@@ -94,6 +94,12 @@ pub(crate) struct Terms {
     pub(crate) expected: Vec<(Arc<str>, Expected)>,
     /// Cursors that move with what is new.
     pub(crate) cursors: Vec<CursorMove>,
+}
+
+impl From<Option<CommitKey>> for Terms {
+    fn from(commit_key: Option<CommitKey>) -> Self {
+        Self { commit_key, ..Self::default() }
+    }
 }
 
 /// What became of an append.
@@ -265,12 +271,13 @@ impl Journal {
         self.append(records, terms)
     }
 
-    /// Appends events in as many commits as they need; the terms are those of the last.
+    /// Appends events in as many commits as they need; the terms are those of the last, but what streams must look like
+    /// is a matter of the first: the others change it themselves.
     pub(crate) fn record_in_parts(
         &self,
         author: &Author,
         drafts: Vec<Draft>,
-        terms: Terms,
+        mut terms: Terms,
         progress: &dyn Fn(u64),
     ) -> Result<(), JournalError> {
         // All of them can be encoded before the first is appended.
@@ -285,7 +292,8 @@ impl Journal {
             let size = record.view(0, 0, 0).canonical_bytes() + RECORD_BYTES;
             if !part.is_empty() && (part.len() == PART_RECORDS || bytes + size > self.part_bytes) {
                 done += part.len() as u64;
-                let appended = self.append(std::mem::take(&mut part), Terms::default());
+                let first = Terms { expected: std::mem::take(&mut terms.expected), ..Terms::default() };
+                let appended = self.append(std::mem::take(&mut part), first);
                 appended.map_err(|error| unfinished(error, begun))?;
                 begun = true;
                 progress(done);

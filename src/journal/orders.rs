@@ -2,7 +2,7 @@
 
 use super::access::id_parts;
 use super::{Author, Draft, Journal, JournalError, Terms, decode, meta, now};
-use daybook_ledger::{CommitKey, Direction};
+use daybook_ledger::Direction;
 use daybook_projections::Orders;
 use daybook_schemas::events::{OrderSubmitted, OrderUpdated};
 use daybook_schemas::{EventType, OrderId, PortfolioId, stream};
@@ -45,13 +45,14 @@ impl Journal {
         author: &Author,
         portfolio: PortfolioId,
         submitted: OrderSubmitted,
-        commit_key: Option<CommitKey>,
+        terms: impl Into<Terms>,
     ) -> Result<(u64, bool), JournalError> {
-        if let Some(sequence) = self.done_before(commit_key.as_ref())? {
+        let terms = terms.into();
+        if let Some(sequence) = self.done_before(terms.commit_key.as_ref())? {
             return Ok((sequence, true));
         }
         let draft = Draft::new(stream::portfolio(portfolio), now(), submitted);
-        let recorded = self.record(author, vec![draft], Terms { commit_key, ..Terms::default() })?;
+        let recorded = self.record(author, vec![draft], terms)?;
         Ok((recorded.sequences.first().copied().unwrap_or(0), recorded.already))
     }
 

@@ -41,6 +41,12 @@ pub(crate) struct Transacted {
     pub(crate) warnings: Vec<String>,
 }
 
+/// Whether a hash that is kept with a commit key is that of a request. Keys are kept for ever: those from before a
+/// hash began with the operation's own eight bytes are compared by the bytes that both have.
+pub(crate) fn is_same_request(kept: &[u8; 32], asked: &[u8; 32]) -> bool {
+    kept == asked || kept[..24] == asked[8..]
+}
+
 impl Journal {
     /// Opens a portfolio.
     pub(crate) fn open_portfolio(
@@ -90,10 +96,7 @@ impl Journal {
     fn opened_portfolio(&self, sequence: u64) -> Result<PortfolioId, JournalError> {
         match decode(&self.event(sequence)?.view())? {
             Event::PortfolioOpened(opened) => Ok(opened.portfolio),
-            _ => Err(JournalError::Conflict {
-                detail: "this Idempotency-Key was used for another request: use a new key".to_owned(),
-                sequence: Some(sequence),
-            }),
+            _ => Err(JournalError::KeyReused { sequence }),
         }
     }
 
@@ -115,9 +118,10 @@ impl Journal {
         author: &Author,
         portfolio: PortfolioId,
         fields: &TransactionFields,
-        commit_key: Option<CommitKey>,
+        terms: impl Into<Terms>,
     ) -> Result<Transacted, JournalError> {
-        if let Some(sequence) = self.done_before(commit_key.as_ref())? {
+        let terms = terms.into();
+        if let Some(sequence) = self.done_before(terms.commit_key.as_ref())? {
             return Ok(Transacted { sequence, already: true, warnings: Vec::new() });
         }
         let facts = self.portfolio_facts(portfolio)?;
@@ -163,7 +167,7 @@ impl Journal {
                 import: None,
             });
         }
-        let recorded = self.record(author, drafts, Terms { commit_key, ..Terms::default() })?;
+        let recorded = self.record(author, drafts, terms)?;
         // References come first, the entry last.
         let sequence = recorded
             .sequences
@@ -178,11 +182,8 @@ impl Journal {
         let Some(key) = commit_key else { return Ok(None) };
         let Some((earlier, content_hash)) = self.ledger().find_commit(&key.key)? else { return Ok(None) };
         let sequence = earlier.sequences.last().copied();
-        if content_hash != key.content_hash {
-            return Err(JournalError::Conflict {
-                detail: "this Idempotency-Key was used for another request: use a new key".to_owned(),
-                sequence,
-            });
+        if !is_same_request(&content_hash, &key.content_hash) {
+            return Err(JournalError::KeyReused { sequence: sequence.unwrap_or(earlier.head) });
         }
         Ok(sequence)
     }
@@ -193,13 +194,14 @@ impl Journal {
         author: &Author,
         target: u64,
         reason: &str,
-        commit_key: Option<CommitKey>,
+        terms: impl Into<Terms>,
     ) -> Result<u64, JournalError> {
+        let terms = terms.into();
         let reason = reason.trim();
         if reason.is_empty() || reason.len() > 1_000 {
             return Err(JournalError::field("reason", "a reversal says why, in 1 to 1,000 bytes"));
         }
-        if let Some(sequence) = self.done_before(commit_key.as_ref())? {
+        if let Some(sequence) = self.done_before(terms.commit_key.as_ref())? {
             return Ok(sequence);
         }
         let record = self.event(target)?;
@@ -239,7 +241,7 @@ impl Journal {
         let mut draft = Draft::new(record.stream.to_string(), now(), reversed);
         draft.key = Some(reversal_key(target));
         draft.content_hash = Some(ContentHash::of(&target.to_le_bytes()).0);
-        let recorded = self.record(author, vec![draft], Terms { commit_key, ..Terms::default() })?;
+        let recorded = self.record(author, vec![draft], terms)?;
         let sequence = recorded.sequences.first().copied().unwrap_or(0);
         if recorded.already {
             return Err(JournalError::Conflict {

@@ -81,9 +81,8 @@ fn request(operation: &str, portfolio: &str, event: u64) -> (Method, String, Opt
         "readInstrument" => get("/v1/instruments/ACME".to_owned()),
         "refreshInstruments" => (Method::POST, "/v1/instruments/refresh".to_owned(), None),
         "listEvents" => get("/v1/events".to_owned()),
-        // Streams do not end: what a GET would be answered is asked for without its body.
-        "followEvents" => (Method::HEAD, "/v1/events/stream".to_owned(), None),
-        "followPortfolio" => (Method::HEAD, below("/stream"), None),
+        "followEvents" => get("/v1/events/stream".to_owned()),
+        "followPortfolio" => get(below("/stream")),
         "readEvent" => get("/v1/events/1".to_owned()),
         "reverseEvent" => {
             (Method::POST, "/v1/events/999999/reverse".to_owned(), Some(json!({ "reason": "typo" })))

@@ -1,0 +1,228 @@
+//! Writes that hold only if nothing changed since a read: `If-Match`, checked in the commit of the write itself.
+
+use super::problem::Problem;
+use crate::journal::{Journal, JournalError};
+use daybook_ledger::{AppendError, Expected};
+use daybook_projections::Library;
+use daybook_schemas::{PortfolioId, stream};
+use poem::http::header::IF_MATCH;
+use poem::{FromRequest, Request, RequestBody};
+use std::sync::Arc;
+
+/// The digits of a mark.
+const MARK_DIGITS: usize = 16;
+
+/// What writes to a resource compete for, as it stands: each ETag of the resource begins with its mark.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Standing {
+    /// What tells this standing from every other.
+    mark: String,
+    /// The last event that changed it.
+    pub(super) sequence: u64,
+    /// The streams that it is made of, with their versions.
+    streams: Vec<(Arc<str>, u64)>,
+}
+
+impl Standing {
+    /// The standing of what one stream tells, such as a party.
+    pub(super) fn of_stream(journal: &Journal, name: &str) -> Result<Self, Problem> {
+        let version = journal.ledger().stream_version(name).map_err(JournalError::from)?.unwrap_or(0);
+        let last = journal
+            .ledger()
+            .read_stream(name, version.max(1), 1, daybook_ledger::Direction::Forward)
+            .map_err(JournalError::from)?;
+        let sequence = last.first().map_or(0, |record| record.sequence);
+        Ok(Self { mark: mark(name, version, 0), sequence, streams: vec![(name.into(), version)] })
+    }
+
+    /// The standing of a portfolio as a read saw it, up to a sequence; a view of the past stands as nothing does now.
+    pub(super) fn seen(library: &Library, portfolio: PortfolioId, known: u64) -> Self {
+        let visibility = visibility(library, portfolio);
+        let sequence = library.directory.last_sequence(portfolio).max(visibility);
+        let name = stream::portfolio(portfolio);
+        let mark = if sequence <= known {
+            mark(&name, library.directory.events(portfolio), visibility)
+        } else {
+            mark(&name, 0, known)
+        };
+        Self { mark, sequence, streams: Vec::new() }
+    }
+
+    /// The standing of a portfolio for a write to it. Imports are streams of their own: what becomes visible or is taken
+    /// back with them changes the portfolio too.
+    pub(super) fn of_portfolio(journal: &Journal, portfolio: PortfolioId) -> Result<Self, Problem> {
+        Self::for_writing(journal, portfolio, true)
+    }
+
+    /// The same for an import, which itself takes back what interrupted ones left behind.
+    pub(super) fn for_import(journal: &Journal, portfolio: PortfolioId) -> Result<Self, Problem> {
+        Self::for_writing(journal, portfolio, false)
+    }
+
+    fn for_writing(journal: &Journal, portfolio: PortfolioId, pending: bool) -> Result<Self, Problem> {
+        let library = journal.library()?;
+        let imports = library.imports.list().filter(|import| match &import.file {
+            Some(file) => file.portfolio == Some(portfolio),
+            None => pending,
+        });
+        let names: Vec<String> = imports.map(|import| stream::import(import.id)).collect();
+        let own = (Arc::from(stream::portfolio(portfolio)), library.directory.events(portfolio));
+        let mut streams = vec![own];
+        for name in names {
+            let version = journal.ledger().stream_version(&name).map_err(JournalError::from)?;
+            streams.push((name.into(), version.unwrap_or(0)));
+        }
+        // The versions were read under a library that may not know the last of them: then the commit is refused.
+        Ok(Self { streams, ..Self::seen(&library, portfolio, library.applied()) })
+    }
+
+    /// What tells this standing from every other.
+    pub(super) fn mark(&self) -> &str {
+        &self.mark
+    }
+}
+
+fn mark(name: &str, version: u64, more: u64) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(name.as_bytes());
+    hasher.update(&version.to_le_bytes());
+    hasher.update(&more.to_le_bytes());
+    hasher.finalize().to_hex()[..MARK_DIGITS].to_owned()
+}
+
+/// The last event by which an import of the portfolio became visible or was taken back.
+fn visibility(library: &Library, portfolio: PortfolioId) -> u64 {
+    let imports = library
+        .imports
+        .list()
+        .filter(|import| import.file.as_ref().is_some_and(|file| file.portfolio == Some(portfolio)));
+    imports.filter_map(|import| import.visible_from.max(import.reverted_from)).max().unwrap_or(0)
+}
+
+/// What must hold for a write to be done.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+enum Condition {
+    /// Nothing.
+    #[default]
+    None,
+    /// The resource exists.
+    Exists,
+    /// The resource stands as one of these tags says.
+    Marks(Vec<String>),
+}
+
+/// The precondition of a write.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Precondition(Condition);
+
+impl<'a> FromRequest<'a> for Precondition {
+    async fn from_request(request: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {
+        let mut texts = Vec::new();
+        for value in request.headers().get_all(IF_MATCH) {
+            texts.push(value.to_str().map_err(|_| malformed())?);
+        }
+        Ok(Self::read(&texts.join(","))?)
+    }
+}
+
+fn malformed() -> Problem {
+    Problem::parameter(
+        "If-Match",
+        "send the ETag as a read gave it, quotation marks and all, several separated by commas, or *",
+    )
+}
+
+impl Precondition {
+    fn read(text: &str) -> Result<Self, Problem> {
+        let text = text.trim();
+        match text {
+            "" => return Ok(Self(Condition::None)),
+            "*" => return Ok(Self(Condition::Exists)),
+            _ => {}
+        }
+        let marks = text
+            .split(',')
+            .map(str::trim)
+            .filter(|tag| !tag.is_empty())
+            .map(|tag| {
+                // Weak and strong tags are compared by what is between the quotation marks.
+                let opaque = tag.strip_prefix("W/").unwrap_or(tag);
+                let opaque = opaque.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+                // What follows the mark tells answers apart, not what was written.
+                opaque.map(|opaque| opaque.split('.').next().unwrap_or(opaque).to_owned())
+            })
+            .collect::<Option<Vec<_>>>();
+        marks.map(|marks| Self(Condition::Marks(marks))).ok_or_else(malformed)
+    }
+
+    /// What the streams of the commit must look like so that the precondition holds in it; a problem if it does not hold
+    /// already.
+    pub(super) fn holds(&self, present: &Standing) -> Result<Vec<(Arc<str>, Expected)>, Problem> {
+        match &self.0 {
+            Condition::None => Ok(Vec::new()),
+            Condition::Exists => {
+                let first = present.streams.first().map(|(name, _)| Arc::clone(name));
+                Ok(first.into_iter().map(|name| (name, Expected::StreamExists)).collect())
+            }
+            Condition::Marks(marks) if marks.iter().any(|mark| *mark == present.mark) => Ok(present
+                .streams
+                .iter()
+                .map(|(name, version)| (Arc::clone(name), Expected::Exactly(*version)))
+                .collect()),
+            Condition::Marks(_) => Err(Problem::precondition_failed(present)),
+        }
+    }
+
+    /// Does a write under the precondition: `write` is given what the streams of its commit must look like. Whatever
+    /// else was recorded by then refuses it, even in the last moment.
+    pub(super) fn guard<T>(
+        &self,
+        present: impl Fn() -> Result<Standing, Problem>,
+        write: impl FnOnce(Vec<(Arc<str>, Expected)>) -> Result<T, JournalError>,
+    ) -> Result<T, Problem> {
+        if self.0 == Condition::None {
+            return Ok(write(Vec::new())?);
+        }
+        match write(self.holds(&present()?)?) {
+            Err(JournalError::Append(AppendError::VersionConflict { .. })) => {
+                Err(Problem::precondition_failed(&present()?))
+            }
+            other => Ok(other?),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn standing(version: u64) -> Standing {
+        let name = "party-x";
+        Standing { mark: mark(name, version, 0), sequence: 9, streams: vec![(name.into(), version)] }
+    }
+
+    #[test]
+    fn tags_are_compared_by_their_mark_weak_or_strong_one_of_many() {
+        let present = standing(3);
+        let exactly: Vec<(Arc<str>, Expected)> = vec![("party-x".into(), Expected::Exactly(3))];
+        for text in [
+            format!("W/\"{}.0123\"", present.mark()),
+            format!("\"{}\"", present.mark()),
+            format!("\"other.1\" , W/\"{}.77\"", present.mark()),
+        ] {
+            assert_eq!(Precondition::read(&text).unwrap().holds(&present).unwrap(), exactly, "{text}");
+        }
+        let stale = format!("W/\"{}.0123\"", standing(2).mark());
+        assert!(Precondition::read(&stale).unwrap().holds(&present).is_err());
+        assert_eq!(Precondition::read("").unwrap().holds(&present).unwrap(), Vec::new());
+        let any = Precondition::read("*").unwrap().holds(&present).unwrap();
+        assert_eq!(any, vec![("party-x".into(), Expected::StreamExists)]);
+    }
+
+    #[test]
+    fn what_is_no_tag_is_refused() {
+        for text in ["abc", "W/abc", "\"a", "\"a\",b", "*,\"a\""] {
+            assert!(Precondition::read(text).is_err(), "{text}");
+        }
+    }
+}
