@@ -11,6 +11,7 @@ pub mod exact;
 pub mod firm_views;
 mod fold;
 pub mod library;
+pub mod notebook;
 pub mod orders;
 pub mod proportions;
 pub mod series;
@@ -28,6 +29,7 @@ pub use library::{
     ObservationKind, Party, PortfolioEntry, PriceSource, Prices, Quarantine, QuarantinedItem, Reach,
     Resolution, Said, Serving, normalise_symbol,
 };
+pub use notebook::{Notebook, Noted};
 pub use orders::{Order, Orders};
 pub use proportions::{PositionWeight, Proportions, ReturnDay};
 pub use series::{Series, SeriesDay, equity_series};

@@ -319,6 +319,21 @@ impl Fields {
         }
     }
 
+    /// A whole number that is not negative.
+    pub(super) fn whole_number(&mut self, name: &str) -> Option<u64> {
+        let value = self.take(name)?;
+        let number = value.as_u64();
+        if number.is_none() {
+            self.fault(name, format!("it is {}: write a whole number, without quotes", kind(&value)));
+        }
+        number
+    }
+
+    /// Whether nothing wrong was noted so far.
+    pub(super) fn is_sound(&self) -> bool {
+        self.faults.is_empty()
+    }
+
     /// A field that is true or false.
     pub(super) fn flag(&mut self, name: &str) -> Option<bool> {
         match self.take(name)? {

@@ -1,6 +1,7 @@
 //! The service's API: one file for each resource, the gate that every request passes, and what errors look like.
 
 mod access;
+mod annotations;
 mod answer;
 mod attempt;
 mod body;
@@ -17,6 +18,7 @@ mod metrics;
 mod operations;
 mod orders;
 mod page;
+mod plans;
 mod portfolios;
 mod precondition;
 mod prices;
@@ -69,43 +71,51 @@ Decimals are strings. A figure that cannot be known is absent, and `missing` say
 `ETag`: send it back in `If-None-Match`. Writes take an `Idempotency-Key`: the same request under the same key is \
 done once. Every error is `application/problem+json`, and its `type` never changes its meaning.";
 
-/// Every resource.
-type Resources = (
+/// What happens in portfolios, and what is written of it.
+type OfPortfolios = (
     portfolios::Portfolios,
     holdings::Holdings,
     transactions::Transactions,
     trades::Trades,
+    annotations::Annotations,
+    plans::Plans,
     equity::Equity,
     orders::Orders,
     imports::Imports,
     quarantine::Quarantine,
-    prices::Prices,
-    instruments::Instruments,
-    events::Events,
-    stream::Streams,
-    tiles::Tiles,
-    sync::Sync,
-    tokens::Tokens,
 );
 
+/// What is known of markets.
+type OfMarkets = (prices::Prices, instruments::Instruments);
+
+/// The log itself, what it is kept current with, and who may do what.
+type OfTheLog = (events::Events, stream::Streams, tiles::Tiles, sync::Sync, tokens::Tokens);
+
+/// Every resource, in groups: a tuple of resources has an end.
+type Resources = (OfPortfolios, OfMarkets, OfTheLog);
+
 fn resources(service: &Service) -> Resources {
-    (
+    let of_portfolios = (
         portfolios::Portfolios(service.clone()),
         holdings::Holdings(service.clone()),
         transactions::Transactions(service.clone()),
         trades::Trades(service.clone()),
+        annotations::Annotations(service.clone()),
+        plans::Plans(service.clone()),
         equity::Equity(service.clone()),
         orders::Orders(service.clone()),
         imports::Imports(service.clone()),
         quarantine::Quarantine(service.clone()),
-        prices::Prices(service.clone()),
-        instruments::Instruments(service.clone()),
+    );
+    let of_markets = (prices::Prices(service.clone()), instruments::Instruments(service.clone()));
+    let of_the_log = (
         events::Events(service.clone()),
         stream::Streams(service.clone()),
         tiles::Tiles(service.clone()),
         sync::Sync(service.clone()),
         tokens::Tokens(service.clone()),
-    )
+    );
+    (of_portfolios, of_markets, of_the_log)
 }
 
 /// The resources as the document describes them; it serves none of them and needs no journal.

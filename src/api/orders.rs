@@ -227,7 +227,10 @@ impl Orders {
                 let newest: Vec<&Order> = orders.list().rev().collect();
                 let last = newest.iter().map(|order| order.last_sequence).max().unwrap_or(0);
                 // What an instrument is called changes without its orders.
-                let standing = Standing::seen(&library, portfolio, pin.known);
+                let standing = match page.pin {
+                    Some(pin) => Standing::fixed(pin.known),
+                    None => Standing::seen(&library, portfolio),
+                };
                 let seen = [last, newest.len() as u64, library.instruments.changed_at()];
                 let tag = question.tag_of(&standing, &seen);
                 Found::new(tag, || {

@@ -35,17 +35,19 @@ impl Standing {
         Ok(Self { mark: mark(name, version, 0), sequence, streams: vec![(name.into(), version)] })
     }
 
-    /// The standing of a portfolio as a read saw it, up to a sequence; a view of the past stands as nothing does now.
-    pub(super) fn seen(library: &Library, portfolio: PortfolioId, known: u64) -> Self {
+    /// The standing of a portfolio as a read of the present sees it.
+    pub(super) fn seen(library: &Library, portfolio: PortfolioId) -> Self {
         let visibility = visibility(library, portfolio);
         let sequence = library.directory.last_sequence(portfolio).max(visibility);
         let name = stream::portfolio(portfolio);
-        let mark = if sequence <= known {
-            mark(&name, library.directory.events(portfolio), visibility)
-        } else {
-            mark(&name, 0, known)
-        };
+        let mark = mark(&name, library.directory.events(portfolio), visibility);
         Self { mark, sequence, streams: Vec::new() }
+    }
+
+    /// The standing of what a read saw that says by itself how much is known: it never changes, so that nothing can be
+    /// written on the strength of it.
+    pub(super) fn fixed(known: u64) -> Self {
+        Self { mark: mark("", 0, known), sequence: known, streams: Vec::new() }
     }
 
     /// The standing of a portfolio for a write to it. Imports are streams of their own: what becomes visible or is taken
@@ -73,7 +75,7 @@ impl Standing {
             streams.push((name.into(), version.unwrap_or(0)));
         }
         // The versions were read under a library that may not know the last of them: then the commit is refused.
-        Ok(Self { streams, ..Self::seen(&library, portfolio, library.applied()) })
+        Ok(Self { streams, ..Self::seen(&library, portfolio) })
     }
 
     /// What tells this standing from every other.

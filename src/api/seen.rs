@@ -129,7 +129,7 @@ fn pinned(
     let library = journal.library()?;
     let portfolio = library.directory.get(id).ok_or_else(|| Problem::not_found("portfolio", id))?;
     let pin = pin(&library, portfolio, moment, known.unwrap_or_else(|| library.applied()), page)?;
-    let standing = Standing::seen(&library, id, pin.known);
+    let standing = if fixed { Standing::fixed(pin.known) } else { Standing::seen(&library, id) };
     let tag = question.tag_of(&standing, &dependencies(&library, portfolio, pin, fixed));
     Ok((pin, tag))
 }

@@ -1,6 +1,7 @@
 //! Trades: round trips, from flat to flat.
 
 use super::access::Caller;
+use super::annotations::{Annotated, AnnotationItem};
 use super::answer::{Found, Question};
 use super::page::{Limit, List, Page};
 use super::problem::Problem;
@@ -65,6 +66,8 @@ record! {
         fills: Vec<Sequence>,
         /// The way of trading that its first fill states
         strategy: Option<String>,
+        /// The latest that was written of it
+        annotation: Option<AnnotationItem>,
         /// Whether units came or went by transfer
         transferred: bool,
         /// Whether more was closed than had been opened: history is missing
@@ -115,10 +118,12 @@ impl Trades {
     ) -> Result<Found<List<TradeItem>>, Problem> {
         let moment = seen::moment(as_of.0, known_at.0, at_sequence.0)?;
         let page = Page::read(&question, cursor.0.as_deref(), limit.0)?;
-        seen::list(&self.0, question, id.0.0, moment, page, |_, view, pin, page| {
+        seen::list(&self.0, question, id.0.0, moment, page, |journal, view, pin, page| {
+            let annotated = Annotated::seen(journal, view, pin.as_of, pin.known)?;
             let key = |trip: &&Trip| format!("{}/{}/{}", trip.id, trip.account, trip.instrument);
-            let list =
-                page.cut(pin, view.trips(), key, |trip| Ok(item(view, trip).to_json().unwrap_or_default()))?;
+            let list = page.cut(pin, view.trips(), key, |trip| {
+                Ok(item(view, trip, &annotated).to_json().unwrap_or_default())
+            })?;
             Ok(list.written())
         })
         .await
@@ -154,7 +159,8 @@ impl Trades {
                 .filter_map(|sequence| records.get(sequence))
                 .map(|record| seen::transaction(view, record))
                 .collect::<Result<Vec<_>, _>>()?;
-            let mut json = item(view, trip).to_json().unwrap_or_default();
+            let annotated = Annotated::seen(journal, view, pin.as_of, pin.known)?;
+            let mut json = item(view, trip, &annotated).to_json().unwrap_or_default();
             json["transactions"] = transactions.into();
             json["sequence"] = pin.known.into();
             Ok(json.to_string().into_bytes())
@@ -163,7 +169,7 @@ impl Trades {
     }
 }
 
-fn item(view: &PortfolioView<'_>, trip: &Trip) -> TradeItem {
+fn item(view: &PortfolioView<'_>, trip: &Trip, annotated: &Annotated) -> TradeItem {
     let (gross, entry, exit) = (trip.gross(), trip.entry_average(), trip.exit_average());
     let mut missing = BTreeMap::new();
     if gross.is_none() {
@@ -207,6 +213,7 @@ fn item(view: &PortfolioView<'_>, trip: &Trip) -> TradeItem {
         currency: trip.currency.into(),
         fills: trip.fills.iter().copied().map(Sequence).collect(),
         strategy: trip.strategy.as_ref().map(ToString::to_string),
+        annotation: annotated.of(view, trip),
         transferred: trip.transferred,
         incomplete_history: trip.incomplete,
         missing: (!missing.is_empty()).then_some(missing),

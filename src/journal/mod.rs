@@ -10,6 +10,7 @@ mod feed;
 mod imports;
 mod keys;
 mod market;
+mod notes;
 mod orders;
 mod portfolios;
 mod progress;
@@ -24,6 +25,7 @@ pub(crate) use entry::{Author, Draft, decode, meta, to_json, type_name};
 pub(crate) use error::{Invalid, JournalError};
 pub(crate) use feed::{FeedBatch, FeedReport, FeedRow, Statement};
 pub(crate) use imports::{ImportReport, ImportRequest};
+pub(crate) use notes::{Annotation, NewAnnotation, Plan};
 pub(crate) use portfolios::{NewPortfolio, is_same_request};
 pub(crate) use rebuild::{Checked, Rebuilt, Stored};
 pub(crate) use scope::within;
@@ -67,6 +69,7 @@ pub(crate) struct Journal {
     library: RwLock<Library>,
     shelf: Shelf,
     reaches: access::Reaches,
+    notebooks: notes::Notebooks,
     importing: Mutex<()>,
     /// Portfolios that were written to since their books were kept last.
     touched: Mutex<BTreeSet<PortfolioId>>,
@@ -157,6 +160,7 @@ impl Journal {
             keys,
             shelf: Shelf::default(),
             reaches: access::Reaches::default(),
+            notebooks: notes::Notebooks::default(),
             importing: Mutex::new(()),
             touched: Mutex::default(),
             uses: uses::Uses::default(),
@@ -185,6 +189,7 @@ impl Journal {
             keys: KeyFile::in_memory(ring),
             shelf: Shelf::default(),
             reaches: access::Reaches::default(),
+            notebooks: notes::Notebooks::default(),
             importing: Mutex::new(()),
             touched: Mutex::default(),
             uses: uses::Uses::default(),

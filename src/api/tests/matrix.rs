@@ -57,6 +57,15 @@ fn request(operation: &str, portfolio: &str, event: u64) -> (Method, String, Opt
         ),
         "listTrades" => get(below("/trades")),
         "readTrade" => get(below(&format!("/trades/{event}"))),
+        "listAnnotations" => get(below("/annotations")),
+        "listTradeAnnotations" => get(below(&format!("/trades/{event}/annotations"))),
+        "annotateTrade" => {
+            (Method::POST, below(&format!("/trades/{event}/annotations")), Some(json!({ "rating": 4 })))
+        }
+        "listPlans" => get(below("/plans")),
+        "planTrade" => {
+            (Method::POST, below("/plans"), Some(json!({ "symbol": "ACME", "side": "buy", "stop": "8" })))
+        }
         "listEquity" => get(below("/equity")),
         "importFile" => (Method::POST, below("/imports"), None),
         "listPortfolioImports" => get(below("/imports")),
