@@ -25,6 +25,8 @@ pub(super) enum Callers {
     Appenders,
     /// Persons who act for a portfolio: administrators, advisors, clients.
     Parties,
+    /// Whoever may decide on a portfolio's trades: administrators, and clients where their mandate says so.
+    Deciders,
     /// Those who advise: administrators and advisors.
     Advisers,
     /// Administrators.
@@ -34,6 +36,7 @@ pub(super) enum Callers {
 /// Every operation of the OpenAPI document and who may call it.
 const TABLE: &[(&str, Callers)] = &[
     ("listPortfolios", Callers::Onlookers),
+    ("listSummaries", Callers::Onlookers),
     ("openPortfolio", Callers::Administrators),
     ("readPortfolio", Callers::Onlookers),
     ("followPortfolio", Callers::Onlookers),
@@ -42,7 +45,7 @@ const TABLE: &[(&str, Callers)] = &[
     ("listTransactions", Callers::Readers),
     ("recordTransaction", Callers::Appenders),
     ("listOrders", Callers::Readers),
-    ("placeOrder", Callers::Administrators),
+    ("placeOrder", Callers::Deciders),
     ("listTrades", Callers::Readers),
     ("readTrade", Callers::Readers),
     ("listTradeAnnotations", Callers::Readers),
@@ -79,7 +82,8 @@ const TABLE: &[(&str, Callers)] = &[
 ];
 
 /// The operations that answer in percentages alone to a token that is kept to them.
-const IN_PERCENTAGES: &[&str] = &[];
+const IN_PERCENTAGES: &[&str] =
+    &["listPortfolios", "readPortfolio", "followPortfolio", "listSummaries", "listPositions", "listEquity"];
 
 /// Whether an operation answers in percentages alone to a token that is kept to them.
 pub(super) fn answers_in_percentages(operation: &str) -> bool {
@@ -99,12 +103,12 @@ pub(super) fn operations() -> impl Iterator<Item = &'static str> {
 
 /// Whether a role may call an operation at all, whatever it is about.
 pub(super) fn permits(role: &Role, callers: Callers) -> bool {
-    use Callers::{Advisers, Appenders, Firm, Onlookers, Parties, Readers, Watchers};
+    use Callers::{Advisers, Appenders, Deciders, Firm, Onlookers, Parties, Readers, Watchers};
     match role {
         Role::Administrator => true,
         Role::Auditor => matches!(callers, Onlookers | Readers | Firm | Watchers),
         Role::Advisor => matches!(callers, Onlookers | Readers | Firm | Appenders | Parties | Advisers),
-        Role::Client => matches!(callers, Onlookers | Readers | Parties),
+        Role::Client => matches!(callers, Onlookers | Readers | Parties | Deciders),
         Role::Service => matches!(callers, Onlookers | Readers | Appenders),
         Role::Display => matches!(callers, Onlookers),
         Role::Other(_) => false,

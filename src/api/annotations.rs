@@ -19,7 +19,7 @@ use daybook_schemas::KeyRing;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::types::ToJSON;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The most tags or mistakes of one annotation.
 const WORDS_MAX: usize = 50;
@@ -150,6 +150,8 @@ pub(super) struct Annotated {
     all: Vec<Annotation>,
     /// By fill, the place of the latest.
     latest: BTreeMap<u64, usize>,
+    /// The fills that open trades.
+    opening: BTreeSet<u64>,
 }
 
 impl Annotated {
@@ -166,12 +168,15 @@ impl Annotated {
             .enumerate()
             .filter_map(|(place, annotation)| Some((annotation.anchor?, place)))
             .collect();
-        Ok(Self { all, latest })
+        let opening = view.trips().map(|trip| trip.id).collect();
+        Ok(Self { all, latest, opening })
     }
 
     /// The latest annotation of a trade.
     pub(super) fn of(&self, view: &PortfolioView<'_>, trip: &Trip) -> Option<AnnotationItem> {
-        let latest = trip.fills.iter().chain([&trip.id]).filter_map(|fill| self.latest.get(fill)).max()?;
+        // A fill that closes one trade and opens the next belongs to the one that it opens.
+        let own = trip.fills.iter().filter(|fill| **fill == trip.id || !self.opening.contains(fill));
+        let latest = own.chain([&trip.id]).filter_map(|fill| self.latest.get(fill)).max()?;
         Some(item(&self.all[*latest], Some(trip.id), view.keys))
     }
 }

@@ -5,12 +5,15 @@ use super::gate::Target;
 use super::precondition::Standing;
 use super::problem::Problem;
 use poem::http::StatusCode;
-use poem::http::header::{CACHE_CONTROL, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, LOCATION, VARY};
+use poem::http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, LOCATION, VARY,
+};
 use poem::{FromRequest, IntoResponse, Request, RequestBody, Response};
 use poem_openapi::ApiResponse;
 use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry};
 use poem_openapi::types::{ToJSON, Type};
 use std::marker::PhantomData;
+use std::time::Duration;
 
 /// The media type of an answer.
 const JSON: &str = "application/json";
@@ -165,6 +168,49 @@ impl<T: Type> ApiResponse for Found<T> {
     }
 }
 
+/// The media type of what those are answered who may know no amount.
+pub(super) const PROPORTIONS: &str = "application/vnd.daybook.proportions+json";
+
+/// An answer to a read: in amounts, or in proportions for a token that shows percentages alone.
+pub(super) struct Shown<T, P> {
+    found: Found<T>,
+    in_proportions: bool,
+    of: PhantomData<fn() -> P>,
+}
+
+impl<T, P> Shown<T, P> {
+    /// The answer as it is found for a caller.
+    pub(super) fn to(caller: &Caller, found: Found<T>) -> Self {
+        Self { found, in_proportions: caller.percentages_only(), of: PhantomData }
+    }
+}
+
+impl<T: Send, P: Send> IntoResponse for Shown<T, P> {
+    fn into_response(self) -> Response {
+        let mut response = self.found.into_response();
+        if self.in_proportions && response.status() == StatusCode::OK {
+            set(&mut response, CONTENT_TYPE, PROPORTIONS);
+        }
+        response
+    }
+}
+
+impl<T: Type, P: Type> ApiResponse for Shown<T, P> {
+    fn meta() -> MetaResponses {
+        let mut meta = Found::<T>::meta();
+        for response in meta.responses.iter_mut().filter(|response| response.status == Some(200)) {
+            response.description = "The answer; in proportions, for a token that shows percentages alone";
+            response.content.push(MetaMediaType { content_type: PROPORTIONS, schema: P::schema_ref() });
+        }
+        meta
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+        P::register(registry);
+    }
+}
+
 /// An answer to a write.
 pub(super) struct Made<T> {
     status: StatusCode,
@@ -274,6 +320,14 @@ fn header(name: &str, description: &str) -> MetaHeader {
         required: false,
         deprecated: false,
         schema: <String as Type>::schema_ref(),
+    }
+}
+
+/// Lets an answer to a read be shown for a while without asking again, and for a while more while asking.
+pub(super) fn keep(response: &mut Response, fresh: Duration, stale: Duration) {
+    if response.headers().contains_key(ETAG) {
+        let (fresh, stale) = (fresh.as_secs(), stale.as_secs());
+        set(response, CACHE_CONTROL, &format!("private, max-age={fresh}, stale-while-revalidate={stale}"));
     }
 }
 

@@ -1,9 +1,10 @@
 //! A portfolio's equity, flows, returns and drawdown, day by day.
 
 use super::access::Caller;
-use super::answer::{Found, Question};
+use super::answer::{Question, Shown};
 use super::page::{Limit, Page};
 use super::problem::Problem;
+use super::proportions::ReturnSeries;
 use super::record::schema;
 use super::scalar::{Date, Exact, Portfolio, Sequence, TimeOrDate};
 use super::seen;
@@ -64,7 +65,7 @@ impl Equity {
     )]
     async fn list(
         &self,
-        _caller: Caller,
+        caller: Caller,
         question: Question,
         /// The portfolio
         id: Path<Portfolio>,
@@ -84,18 +85,24 @@ impl Equity {
         cursor: Query<Option<String>>,
         /// How many items the page has at most
         limit: Query<Option<Limit>>,
-    ) -> Result<Found<EquitySeries>, Problem> {
+    ) -> Result<Shown<EquitySeries, ReturnSeries>, Problem> {
         if interval.0.as_deref().is_some_and(|interval| interval != "day") {
             return Err(Problem::parameter("interval", "write day: the series has no other step"));
         }
         let (from, to) = seen::span(from.0, to.0)?;
         let moment = seen::moment(as_of.0, known_at.0, at_sequence.0)?;
         let page = Page::read(&question, cursor.0.as_deref(), limit.0)?;
-        seen::list(&self.0, question, id.0.0, moment, page, move |_, view, pin, page| {
+        let in_proportions = caller.percentages_only();
+        let found = seen::list(&self.0, question, id.0.0, moment, page, move |_, view, pin, page| {
             let series = view.equity(from, to);
-            let key = |day: &SeriesDay| day.date.to_string();
-            let list =
-                page.cut(pin, series.days, key, |day| Ok(serde_json::to_value(day).unwrap_or_default()))?;
+            let list = if in_proportions {
+                let key = |day: &daybook_projections::ReturnDay| day.date.to_string();
+                let days = daybook_projections::proportions::returns(&series);
+                page.cut(pin, days, key, |day| Ok(serde_json::to_value(day).unwrap_or_default()))?
+            } else {
+                let key = |day: &SeriesDay| day.date.to_string();
+                page.cut(pin, series.days, key, |day| Ok(serde_json::to_value(day).unwrap_or_default()))?
+            };
             let mut json = json!({
                 "items": list.items,
                 "next": list.next,
@@ -108,6 +115,7 @@ impl Equity {
             }
             Ok(json.to_string().into_bytes())
         })
-        .await
+        .await?;
+        Ok(Shown::to(&caller, found))
     }
 }

@@ -4,6 +4,7 @@
 //! whatever went wrong becomes a problem, and every answer carries the request's id.
 
 use super::access::{self, Caller};
+use super::answer;
 use super::body::{Metered, Trouble};
 use super::metrics;
 use super::operations::{Found, Operation, Operations};
@@ -12,6 +13,7 @@ use super::rates::{Allowance, Rates};
 use super::service::Service;
 use crate::metrics::Metrics;
 use daybook_schemas::CorrelationId;
+use daybook_schemas::events::Role;
 use poem::http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
     HeaderName, HeaderValue, REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
@@ -127,10 +129,14 @@ impl<E: Endpoint<Output = Response>> Gate<E> {
         request.extensions_mut().insert(caller.clone());
         let answering = access::within(&caller, self.inner.call(request));
         let time = self.service.config.time_for(operation.uploads);
-        let Ok(answered) = tokio::time::timeout(time, answering).await else {
+        let Ok(mut answered) = tokio::time::timeout(time, answering).await else {
             self.metrics.requests.timed_out();
             return Err(timed_out(time, operation));
         };
+        if let (Role::Display, Ok(response)) = (caller.role(), &mut answered) {
+            let config = &self.service.config;
+            answer::keep(response, config.display_fresh, config.display_stale);
+        }
         match trouble.get() {
             Some(Trouble::TooLarge) => Err(too_large(limit)),
             Some(Trouble::TooSlow) => {

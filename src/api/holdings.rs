@@ -1,9 +1,10 @@
 //! What a portfolio holds: its positions, and the lots they are made of.
 
 use super::access::Caller;
-use super::answer::{Found, Question};
+use super::answer::{Found, Question, Shown};
 use super::page::{Limit, List, Page};
 use super::problem::Problem;
+use super::proportions::{self, PositionWeight};
 use super::record::{record, schema};
 use super::scalar::{Account, CurrencyCode, Date, Exact, Instrument, Portfolio, Sequence, Time, TimeOrDate};
 use super::seen;
@@ -99,7 +100,7 @@ impl Holdings {
     #[oai(path = "/portfolios/:id/positions", method = "get", operation_id = "listPositions")]
     async fn positions(
         &self,
-        _caller: Caller,
+        caller: Caller,
         question: Question,
         /// The portfolio
         id: Path<Portfolio>,
@@ -113,10 +114,18 @@ impl Holdings {
         cursor: Query<Option<String>>,
         /// How many items the page has at most
         limit: Query<Option<Limit>>,
-    ) -> Result<Found<List<PositionItem>>, Problem> {
+    ) -> Result<Shown<List<PositionItem>, List<PositionWeight>>, Problem> {
         let moment = seen::moment(as_of.0, known_at.0, at_sequence.0)?;
         let page = Page::read(&question, cursor.0.as_deref(), limit.0)?;
-        seen::list(&self.0, question, id.0.0, moment, page, |_, view, pin, page| {
+        let in_proportions = caller.percentages_only();
+        let found = seen::list(&self.0, question, id.0.0, moment, page, move |_, view, pin, page| {
+            if in_proportions {
+                let key = |part: &daybook_projections::PositionWeight| part.instrument.to_string();
+                let list = page.cut(pin, proportions::positions(view), key, |part| {
+                    Ok(serde_json::to_value(&part).unwrap_or_default())
+                })?;
+                return Ok(list.written());
+            }
             let positions = view.positions();
             let key = |position: &daybook_projections::Position| {
                 format!("{}/{}/{}", position.account, position.instrument, position.currency)
@@ -128,7 +137,8 @@ impl Holdings {
             });
             list.map(List::written)
         })
-        .await
+        .await?;
+        Ok(Shown::to(&caller, found))
     }
 
     /// List lots

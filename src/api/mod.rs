@@ -31,6 +31,7 @@ mod scalar;
 mod seen;
 mod service;
 mod stream;
+mod summaries;
 mod sync;
 mod tags;
 #[cfg(test)]
@@ -74,6 +75,7 @@ done once. Every error is `application/problem+json`, and its `type` never chang
 /// What happens in portfolios, and what is written of it.
 type OfPortfolios = (
     portfolios::Portfolios,
+    summaries::Summaries,
     holdings::Holdings,
     transactions::Transactions,
     trades::Trades,
@@ -97,6 +99,7 @@ type Resources = (OfPortfolios, OfMarkets, OfTheLog);
 fn resources(service: &Service) -> Resources {
     let of_portfolios = (
         portfolios::Portfolios(service.clone()),
+        summaries::Summaries(service.clone()),
         holdings::Holdings(service.clone()),
         transactions::Transactions(service.clone()),
         trades::Trades(service.clone()),

@@ -14,8 +14,8 @@ use super::tags::Tag;
 use crate::journal::{Journal, Terms, decode, now};
 use crate::sync::alpaca::orders::{Ticket, send, submission};
 use daybook_projections::{Library, Order};
-use daybook_schemas::events::{OrderKind, Side, TimeInForce};
-use daybook_schemas::{Event, Price, Quantity, decimal};
+use daybook_schemas::events::{Mandate, OrderKind, Role, Side, TimeInForce};
+use daybook_schemas::{Event, PortfolioId, Price, Quantity, decimal};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
 use rust_decimal::Decimal;
@@ -245,7 +245,9 @@ impl Orders {
     ///
     /// It is recorded before it is sent, and sent once. Where the broker's answer is lost, the order stays `submitted`
     /// until the synchronisation finds out what became of it. Fills arrive like any other fill. Orders are off unless
-    /// the operator switched them on, for the service and for the account.
+    /// the operator switched them on, for the service and for the account. A client places orders in an own portfolio
+    /// where the operator allows that too and the mandate, `advisory` or `execution_only`, leaves the decision to the
+    /// client.
     #[oai(path = "/portfolios/:id/orders", method = "post", operation_id = "placeOrder")]
     async fn place(
         &self,
@@ -286,7 +288,16 @@ impl Orders {
         {
             return Ok(made);
         }
-        let counters = self.0.shared.counters(portfolio);
+        let mut counters = self.0.shared.counters(portfolio);
+        if *caller.role() == Role::Client {
+            self.0.blocking(move |journal| decides(journal, portfolio)).await?;
+            counters.retain(|counter| counter.for_clients);
+            if counters.is_empty() {
+                return Err(Problem::forbidden(
+                    "clients may place no orders in this portfolio: the operator allows it with `client_orders = true`, where orders are switched on at all",
+                ));
+            }
+        }
         let mut fitting = counters
             .into_iter()
             .filter(|counter| source.as_ref().is_none_or(|name| counter.source.name == *name));
@@ -331,16 +342,27 @@ impl Orders {
     }
 }
 
+/// Whether the client of a portfolio decides on its trades.
+fn decides(journal: &Journal, portfolio: PortfolioId) -> Result<(), Problem> {
+    let library = journal.library()?;
+    let entry = library.directory.get(portfolio);
+    match entry.ok_or_else(|| Problem::not_found("portfolio", portfolio))?.mandate.as_ref() {
+        Some(Mandate::Advisory | Mandate::ExecutionOnly) => Ok(()),
+        Some(mandate) => Err(Problem::forbidden(format!(
+            "the portfolio's mandate is {mandate}, which leaves its trades to the firm: ask your advisor"
+        ))),
+        None => Err(Problem::forbidden(
+            "the portfolio has no mandate that leaves its trades to its client: ask your advisor to have one set",
+        )),
+    }
+}
+
 fn made(order: &OrderItem) -> Made<OrderItem> {
     Made::new(order).at(&format!("/events/{}", order.sequence.0))
 }
 
 /// The order that an event submitted.
-fn found(
-    journal: &Journal,
-    portfolio: daybook_schemas::PortfolioId,
-    sequence: u64,
-) -> Result<OrderItem, Problem> {
+fn found(journal: &Journal, portfolio: PortfolioId, sequence: u64) -> Result<OrderItem, Problem> {
     let event = decode(&journal.event(sequence)?.view())?;
     let Event::OrderSubmitted(submitted) = event else { return Err(Problem::key_reused(sequence)) };
     let orders = journal.orders(portfolio, u64::MAX)?;

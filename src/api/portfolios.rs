@@ -1,11 +1,12 @@
 //! Portfolios: opened, listed, summed up as of any moment.
 
 use super::access::Caller;
-use super::answer::{Found, Made, Question};
+use super::answer::{Found, Made, Question, Shown};
 use super::attempt::{self, Attempt};
 use super::body::{Fields, Form, Input};
 use super::page::{Limit, List, Page, Pin};
 use super::problem::Problem;
+use super::proportions::{self, PortfolioProportions};
 use super::record::{record, schema};
 use super::scalar::{Account, CurrencyCode, Exact, Instrument, Portfolio, Sequence, Time, TimeOrDate};
 use super::seen;
@@ -199,19 +200,20 @@ impl Portfolios {
         cursor: Query<Option<String>>,
         /// How many items the page has at most
         limit: Query<Option<Limit>>,
-    ) -> Result<Found<List<PortfolioSummary>>, Problem> {
+    ) -> Result<Shown<List<PortfolioSummary>, List<PortfolioProportions>>, Problem> {
         let moment = seen::moment(as_of.0, known_at.0, at_sequence.0)?;
         let page = Page::read(&question, cursor.0.as_deref(), limit.0)?;
         self.0
             .blocking(move |journal| {
                 let (ids, pin, tag) =
                     seen::portfolios(journal, &question, &moment, &page, |id| caller.knows(id))?;
-                Found::written(tag, || {
+                let found = Found::written(tag, || {
                     let shown = page.cut(pin, ids, ToString::to_string, |id| {
-                        seen::visit(journal, id, pin, |view| Ok(summary(view, pin)))
+                        seen::visit(journal, id, pin, |view| Ok(summary_for(&caller, view, pin)))
                     })?;
                     Ok(shown.written())
-                })
+                })?;
+                Ok(Shown::to(&caller, found))
             })
             .await
     }
@@ -261,7 +263,7 @@ impl Portfolios {
     #[oai(path = "/portfolios/:id", method = "get", operation_id = "readPortfolio")]
     async fn read(
         &self,
-        _caller: Caller,
+        caller: Caller,
         question: Question,
         /// The portfolio
         id: Path<Portfolio>,
@@ -271,13 +273,20 @@ impl Portfolios {
         known_at: Query<Option<TimeOrDate>>,
         /// Only what had been recorded up to this event
         at_sequence: Query<Option<Sequence>>,
-    ) -> Result<Found<PortfolioSummary>, Problem> {
+    ) -> Result<Shown<PortfolioSummary, PortfolioProportions>, Problem> {
         let moment = seen::moment(as_of.0, known_at.0, at_sequence.0)?;
-        seen::one(&self.0, question, id.0.0, moment, |_, view, pin| {
-            Ok(summary(view, pin).to_string().into_bytes())
+        let asking = caller.clone();
+        let found = seen::one(&self.0, question, id.0.0, moment, move |_, view, pin| {
+            Ok(summary_for(&asking, view, pin).to_string().into_bytes())
         })
-        .await
+        .await?;
+        Ok(Shown::to(&caller, found))
     }
+}
+
+/// The summary of a portfolio as a caller may see it.
+pub(super) fn summary_for(caller: &Caller, view: &PortfolioView<'_>, pin: Pin) -> Value {
+    if caller.percentages_only() { proportions::summary(view, pin) } else { summary(view, pin) }
 }
 
 /// The summary of a portfolio, as JSON.

@@ -173,6 +173,33 @@ pub(super) fn portfolios(
     Ok((ids, pin, question.tag(&all)))
 }
 
+/// Which of some portfolios there are, as far as a caller may know, the head that is seen, and the tag of an answer about
+/// all of them.
+pub(super) fn several(
+    journal: &Journal,
+    question: &Question,
+    moment: &Moment,
+    ids: &[PortfolioId],
+    may_know: impl Fn(PortfolioId) -> bool,
+) -> Result<(Vec<PortfolioId>, u64, Tag), Problem> {
+    let fixed = is_fixed(moment, None);
+    let known = if fixed { Some(journal.known(moment)?) } else { None };
+    let library = journal.library()?;
+    let known = known.unwrap_or_else(|| library.applied());
+    let mut there = Vec::with_capacity(ids.len());
+    let mut all = vec![u64::from(fixed)];
+    for (place, id) in ids.iter().enumerate() {
+        let entry = library.directory.get(*id).filter(|entry| entry.opened <= known && may_know(*id));
+        let Some(entry) = entry else { continue };
+        there.push(*id);
+        let today = || AsOf::Day(now().day_in(entry.zone));
+        let own = Pin { known, as_of: moment.as_of.unwrap_or_else(today) };
+        all.push(place as u64);
+        all.extend(dependencies(&library, entry, own, fixed));
+    }
+    Ok((there, known, question.tag(&all)))
+}
+
 /// The records of some sequences, by sequence.
 pub(super) fn records(
     journal: &Journal,

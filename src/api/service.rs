@@ -2,8 +2,8 @@
 
 use super::access;
 use super::problem::Problem;
-use crate::config::{self, Rate};
 use super::stream::Hub;
+use crate::config::{self, Rate};
 use crate::journal::{Journal, within};
 use crate::sync::daemons::Shared;
 use daybook_schemas::TokenId;
@@ -37,6 +37,10 @@ pub(crate) struct Config {
     pub(crate) origins: Vec<String>,
     /// Whether connections are encrypted.
     pub(crate) encrypted: bool,
+    /// For how long a public page may show what it read without asking again.
+    pub(crate) display_fresh: Duration,
+    /// For how long after that it may show it while it asks again.
+    pub(crate) display_stale: Duration,
 }
 
 impl From<&config::Service> for Config {
@@ -52,6 +56,8 @@ impl From<&config::Service> for Config {
             rate: service.rate_limit,
             origins: service.cors_origins.clone(),
             encrypted: service.tls.is_some(),
+            display_fresh: service.display_fresh,
+            display_stale: service.display_stale,
         }
     }
 }

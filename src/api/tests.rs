@@ -3,13 +3,16 @@
 mod conformance;
 mod edges;
 mod instruments;
+mod kinds;
 mod limits;
 mod matrix;
 mod noise;
+mod notes;
 mod orders;
 mod pages;
 mod preconditions;
 mod problems;
+mod proportions;
 mod repetition;
 mod tags;
 

@@ -244,7 +244,8 @@ struct AlpacaKeys {
 
 impl Loading<'_> {
     fn whole(&mut self, mut root: Section<'_, '_>, flags: &Flags) -> (Config, Option<AlpacaAccount<()>>) {
-        let orders = self.orders(&mut root);
+        let orders = self.switch_or_variable(&mut root, "orders", "DAYBOOK_ORDERS");
+        let client_orders = self.switch_or_variable(&mut root, "client_orders", "DAYBOOK_CLIENT_ORDERS");
         let service = root.table(&mut self.reading, "service", "[service]");
         let service = self.service(service, &flags.service);
         let accounts = root.tables(&mut self.reading, "alpaca", "[[alpaca]]");
@@ -256,7 +257,7 @@ impl Loading<'_> {
         root.finish(&mut self.reading);
 
         let in_file = !accounts.is_empty();
-        let mut config = Config { orders, service, ..Config::default() };
+        let mut config = Config { orders, client_orders, service, ..Config::default() };
         for account in self.at_most(accounts) {
             config.alpaca.extend(self.alpaca(account));
         }
@@ -302,22 +303,23 @@ impl Loading<'_> {
         sections
     }
 
-    fn orders(&mut self, root: &mut Section<'_, '_>) -> bool {
-        let Some(text) = self.reading.variable("DAYBOOK_ORDERS") else {
-            return root.switch(&mut self.reading, "orders");
+    /// A switch of the file that an environment variable may say as well, and then wins.
+    fn switch_or_variable(&mut self, root: &mut Section<'_, '_>, key: &'static str, variable: &str) -> bool {
+        let Some(text) = self.reading.variable(variable) else {
+            return root.switch(&mut self.reading, key);
         };
         // Read all the same, so that a fault in it is told.
         let shown = self.reading.settings.len();
-        root.switch(&mut self.reading, "orders");
+        root.switch(&mut self.reading, key);
         self.reading.settings.truncate(shown);
-        let origin = Origin::Variable("DAYBOOK_ORDERS".to_owned());
+        let origin = Origin::Variable(variable.to_owned());
         match text.as_str() {
             "true" | "false" => {
-                self.reading.set("orders".to_owned(), text == "true", origin);
+                self.reading.set(key.to_owned(), text == "true", origin);
                 text == "true"
             }
             _ => {
-                let spot = Spot::Variable("DAYBOOK_ORDERS".to_owned());
+                let spot = Spot::Variable(variable.to_owned());
                 self.reading.fault(spot, None, "it is `true` or `false`");
                 false
             }

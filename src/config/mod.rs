@@ -38,8 +38,10 @@ pub(crate) struct Config {
     pub(crate) folders: Vec<Folder>,
     /// Where instruments are listed from.
     pub(crate) instruments: InstrumentSource,
-    /// Whether orders may be placed for clients at all.
+    /// Whether orders may be placed through the service at all.
     pub(crate) orders: bool,
+    /// Whether clients may place them for their own portfolios, where the mandate leaves the decision to them.
+    pub(crate) client_orders: bool,
 }
 
 /// A secret: it is used, never shown.

@@ -47,6 +47,10 @@ pub(crate) struct Service {
     pub(crate) write_timeout: Duration,
     /// How long a body may pause.
     pub(crate) body_pause: Duration,
+    /// For how long a public page may show what it read without asking again.
+    pub(crate) display_fresh: Duration,
+    /// For how long after that it may show it while it asks again.
+    pub(crate) display_stale: Duration,
     /// The largest body of JSON, in bytes.
     pub(crate) json_bytes_max: u32,
     /// The largest upload, in bytes.
@@ -97,6 +101,8 @@ impl Default for Service {
             upload_timeout: Duration::from_secs(900),
             write_timeout: Duration::from_secs(30),
             body_pause: Duration::from_secs(20),
+            display_fresh: Duration::from_secs(15),
+            display_stale: Duration::from_secs(60),
             json_bytes_max: 1 << 20,
             upload_bytes_max: 512 << 20,
             uploads_bytes_max: 1 << 30,
@@ -186,6 +192,8 @@ impl<'e, 'd, 'i> Edges<'_, '_, 'e, 'd, 'i> {
         let upload_timeout = time("upload_timeout", "DAYBOOK_UPLOAD_TIMEOUT", "15m");
         let write_timeout = time("write_timeout", "DAYBOOK_WRITE_TIMEOUT", "30s");
         let body_pause = time("body_pause", "DAYBOOK_BODY_PAUSE", "20s");
+        let display_fresh = time("display_fresh", "DAYBOOK_DISPLAY_FRESH", "15s");
+        let display_stale = time("display_stale", "DAYBOOK_DISPLAY_STALE", "60s");
         Service {
             listen: listen.unwrap_or(usual.listen),
             metrics_listen,
@@ -200,6 +208,8 @@ impl<'e, 'd, 'i> Edges<'_, '_, 'e, 'd, 'i> {
             upload_timeout: upload_timeout.unwrap_or(usual.upload_timeout),
             write_timeout: write_timeout.unwrap_or(usual.write_timeout),
             body_pause: body_pause.unwrap_or(usual.body_pause),
+            display_fresh: display_fresh.unwrap_or(usual.display_fresh),
+            display_stale: display_stale.unwrap_or(usual.display_stale),
             json_bytes_max,
             upload_bytes_max,
             uploads_bytes_max,

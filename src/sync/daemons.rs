@@ -72,6 +72,7 @@ impl Daemons {
                 shared.open_counter(Counter {
                     source: source.clone(),
                     portfolio: account.portfolio,
+                    for_clients: config.client_orders,
                     broker: client.clone(),
                 });
             }

@@ -24,14 +24,16 @@ fn every_operation_says_who_may_call_it() {
 
 #[test]
 fn what_no_table_permits_is_refused() {
-    use Callers::{Administrators, Advisers, Appenders, Firm, Onlookers, Parties, Readers, Watchers};
-    let all = [Onlookers, Readers, Firm, Watchers, Appenders, Parties, Advisers, Administrators];
+    use Callers::{
+        Administrators, Advisers, Appenders, Deciders, Firm, Onlookers, Parties, Readers, Watchers,
+    };
+    let all = [Onlookers, Readers, Firm, Watchers, Appenders, Parties, Deciders, Advisers, Administrators];
     for callers in all {
         assert!(!access::permits(&Role::Other("robot".into()), callers), "{callers:?}");
         assert_eq!(access::permits(&Role::Display, callers), callers == Onlookers, "{callers:?}");
-        let may_change = matches!(callers, Appenders | Parties | Advisers | Administrators);
+        let may_change = matches!(callers, Appenders | Parties | Deciders | Advisers | Administrators);
         assert_eq!(access::permits(&Role::Auditor, callers), !may_change, "{callers:?}");
-        let by_clients = matches!(callers, Onlookers | Readers | Parties);
+        let by_clients = matches!(callers, Onlookers | Readers | Parties | Deciders);
         assert_eq!(access::permits(&Role::Client, callers), by_clients, "{callers:?}");
     }
     assert_eq!(access::callers("inventedOperation"), None);
@@ -43,6 +45,7 @@ fn request(operation: &str, portfolio: &str, event: u64) -> (Method, String, Opt
     let get = |path: String| (Method::GET, path, None);
     match operation {
         "listPortfolios" => get("/v1/portfolios".to_owned()),
+        "listSummaries" => get(format!("/v1/portfolios/summaries?ids={portfolio}&figures=equity,gain")),
         "openPortfolio" => (Method::POST, "/v1/portfolios".to_owned(), Some(json!({ "name": "New" }))),
         "readPortfolio" => get(below("")),
         "listPositions" => get(below("/positions")),
@@ -133,7 +136,9 @@ async fn each_role_does_what_the_table_says_and_nothing_else() {
                 None => (String::new(), String::new()),
             };
             let headers = if kind.is_empty() { vec![] } else { vec![("content-type", kind.as_str())] };
-            let reaches = |path: &str| path.contains("/portfolios/") && portfolio == &other;
+            // A batch says for itself what is not there.
+            let named = |path: &str| path.contains("/portfolios/") && !path.contains("/summaries");
+            let reaches = |path: &str| named(path) && portfolio == &other;
             for (name, token, role) in [
                 ("nobody", None, None),
                 ("a stranger", Some("daybook_invented"), None),

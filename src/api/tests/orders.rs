@@ -9,12 +9,15 @@ use crate::sync::board::State;
 use async_trait::async_trait;
 use daybook_ledger::CursorMove;
 use daybook_schemas::events::{
-    AccountKind, AccountLinked, Effect, IdentifierAssigned, IdentifierScheme, InstrumentClass, OrderKind,
-    OrderSubmitted, Side, TimeInForce,
+    AccountKind, AccountLinked, Effect, IdentifierAssigned, IdentifierScheme, InstrumentClass, Mandate,
+    MandateSet, OrderKind, OrderSubmitted, Ownership, PartyKind, PartyOnboarded, PortfolioOwnersSet, Role,
+    Side, TimeInForce,
 };
 use daybook_schemas::{
-    AccountId, ExternalId, InstrumentId, KeyId, OrderId, PortfolioId, Quantity, Sealed, stream,
+    AccountId, Day, ExternalId, Fraction, InstrumentId, KeyId, OrderId, PartyId, PortfolioId, Quantity,
+    Sealed, stream,
 };
+use poem::http::Method;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -109,7 +112,7 @@ async fn trading() -> (Daybook, String, Arc<Scripted>) {
     let broker = Arc::new(Scripted::default());
     let source = daybook.shared.board.add("main", "alpaca", Some(portfolio));
     source.update(|status| status.account = Some(AT_ALPACA.to_owned()));
-    daybook.shared.open_counter(Counter { source, portfolio, broker: broker.clone() });
+    daybook.shared.open_counter(Counter { source, portfolio, for_clients: true, broker: broker.clone() });
     (daybook, mine, broker)
 }
 
@@ -238,4 +241,76 @@ async fn what_is_on_no_list_cannot_be_bought_and_can_be_sold() {
         daybook.post(&path, &listed).await.has(201);
     }
     assert_eq!(broker.asked().len(), 2);
+}
+
+/// A client who owns a portfolio under a mandate, by token.
+fn client_of(daybook: &Daybook, portfolio: PortfolioId, mandate: Option<Mandate>, number: u8) -> String {
+    let party = PartyId::from_bytes([number; 16]);
+    let key = KeyId::Party(party);
+    daybook.journal.add_keys(&[(key, [number; 64])]).unwrap();
+    let name = Sealed::seal(&daybook.journal.keys(), key, &"Anna".to_owned()).unwrap();
+    let on = Day::parse("2021-01-01").unwrap();
+    let onboarded = PartyOnboarded {
+        party,
+        kind: PartyKind::Person,
+        name,
+        contact: None,
+        members: Vec::new(),
+        tax_country: None,
+        on,
+    };
+    let whole = Fraction::new(1.into());
+    let owned = PortfolioOwnersSet { owners: vec![Ownership { party, share: whole }], from: on };
+    let mut drafts = vec![
+        Draft::new(stream::party(party), now(), onboarded),
+        Draft::new(stream::portfolio(portfolio), now(), owned),
+    ];
+    if let Some(mandate) = mandate {
+        drafts.push(Draft::new(stream::portfolio(portfolio), now(), MandateSet { mandate, from: on }));
+    }
+    daybook.journal.record(&Author::operator(), drafts, Terms::default()).unwrap();
+    daybook.token_of(Role::Client, Some(&party.to_string()), Vec::new())
+}
+
+#[tokio::test]
+async fn a_client_orders_where_mandate_and_operator_leave_it_to_the_client() {
+    for (number, (mandate, operator, may)) in [
+        (Some(Mandate::ExecutionOnly), true, true),
+        (Some(Mandate::Advisory), true, true),
+        (Some(Mandate::Discretionary), true, false),
+        (None, true, false),
+        (Some(Mandate::ExecutionOnly), false, false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let daybook = Daybook::new();
+        let mine = daybook.portfolio("Mine").await;
+        daybook.transact(&mine, super::buy("2024-01-03", "ACME", "10", "10")).await;
+        let portfolio = link(&daybook, &mine);
+        let broker = Arc::new(Scripted::default());
+        let source = daybook.shared.board.add("main", "alpaca", Some(portfolio));
+        source.update(|status| status.account = Some(AT_ALPACA.to_owned()));
+        let counter = Counter { source, portfolio, for_clients: operator, broker: broker.clone() };
+        daybook.shared.open_counter(counter);
+        let client = client_of(&daybook, portfolio, mandate.clone(), u8::try_from(number + 20).unwrap());
+        broker.say(200, &json!({ "id": "b1", "status": "accepted", "filled_qty": "0" }));
+        let path = format!("/v1/portfolios/{mine}/orders");
+        let order = json!({ "symbol": "ACME", "side": "sell", "quantity": "1" }).to_string();
+        let headers = [("content-type", "application/json")];
+        let answer = daybook.send(Some(&client), Method::POST, &path, &headers, order.clone()).await;
+        if may {
+            answer.has(201);
+            assert_eq!(broker.asked().len(), 1);
+        } else {
+            let problem = answer.is(403, "forbidden");
+            let about = if operator { "mandate" } else { "client_orders" };
+            assert!(problem["detail"].as_str().unwrap().contains(about), "{mandate:?} {problem}");
+            assert!(broker.asked().is_empty());
+        }
+        // What belongs to others is not there, whatever the mandate.
+        let other = daybook.portfolio("Other").await;
+        let path = format!("/v1/portfolios/{other}/orders");
+        daybook.send(Some(&client), Method::POST, &path, &headers, order).await.is(404, "not-found");
+    }
 }

@@ -212,6 +212,8 @@ pub(crate) struct Counter {
     pub(crate) source: Arc<Source>,
     /// The portfolio it belongs to.
     pub(crate) portfolio: PortfolioId,
+    /// Whether clients may place orders in it for themselves.
+    pub(crate) for_clients: bool,
     /// The broker.
     pub(crate) broker: Arc<dyn Broker>,
 }
