@@ -1,6 +1,7 @@
 //! What is resident across portfolios: instruments, directory, imports, quarantine, access and prices.
 
 mod access;
+mod advice;
 mod directory;
 mod firm;
 mod imports;
@@ -9,6 +10,7 @@ mod prices;
 mod quarantine;
 
 pub use access::{Access, Grant};
+pub use advice::{AdviceState, AdviceStep, Recommendation, Recommendations};
 pub use directory::{Account, Directory, PortfolioEntry};
 pub use firm::{Advisor, At, Firm, Named, Party, Reach, Said, Serving};
 pub use imports::{Import, ImportState, Imports};
@@ -29,7 +31,7 @@ use serde::{Deserialize, Serialize};
 /// The name under which a snapshot of the library is kept.
 pub const LIBRARY_NAME: &str = "library";
 /// Grows whenever the same events give other bytes.
-pub const LIBRARY_VERSION: u32 = 5;
+pub const LIBRARY_VERSION: u32 = 6;
 
 /// Everything that is resident across portfolios, folded in the order of the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +47,8 @@ pub struct Library {
     pub quarantine: Quarantine,
     /// Advisors, parties, and who serves and owns what.
     pub firm: Firm,
+    /// Recommendations.
+    pub recommendations: Recommendations,
     /// Tokens.
     pub access: Access,
     /// Prices, rates of exchange and announced splits.
@@ -71,6 +75,7 @@ impl Library {
         self.firm.apply(meta, stream, event);
         self.quarantine.apply(meta, event);
         self.access.apply(meta, event);
+        self.recommendations.apply(meta, stream, event);
     }
 
     /// The sequence of the last event taken in; 0 for none.
