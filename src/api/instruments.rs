@@ -2,20 +2,21 @@
 
 use super::access::Caller;
 use super::answer::{Done, Found, Question};
+use super::classification::{self, ClassificationItem, ClassifiedItem};
 use super::page::{Limit, List, Page, Pin, gone};
 use super::problem::{Fault, Kind, Problem};
 use super::record::record;
 use super::scalar::{CurrencyCode, Date, Exact, Instrument as InstrumentKey, Sequence, Time};
 use super::service::Service;
 use super::tags::Tag;
-use crate::journal::Journal;
+use crate::journal::{Journal, now};
 use crate::sync::instruments::{NAME, nearest_symbols};
 use daybook_projections::{
     Instrument, InstrumentChange, InstrumentChangeKind, Instruments as Registry, Library, Resolution,
     normalise_symbol,
 };
-use daybook_schemas::Timestamp;
 use daybook_schemas::events::{IdentifierScheme, InstrumentClass, Role};
+use daybook_schemas::{Timestamp, Zone};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
 use std::cmp::Reverse;
@@ -91,6 +92,10 @@ record! {
         listings: Vec<ListingItem>,
         /// What else it is known by, former symbols included
         identifiers: Vec<IdentifierItem>,
+        /// What it counts as today when a portfolio is held against rules
+        classification: ClassificationItem,
+        /// What was said of that, in the order of the ledger
+        classified: Vec<ClassifiedItem>,
         /// The event that listed it
         sequence: Sequence,
     }
@@ -159,7 +164,7 @@ impl Instruments {
                 if registry.changed_at() > pin.known {
                     return Err(gone("the registry changed since the list was begun"));
                 }
-                Found::new(question.tag(&[registry.changed_at()]), || {
+                Found::new(question.tag(&[registry.changed_at(), today()]), || {
                     let mut found: Vec<(Reverse<u8>, &str, &Instrument)> = registry
                         .list()
                         .filter(|instrument| may_know(&caller, instrument))
@@ -239,7 +244,7 @@ impl Instruments {
                 let library = journal.library()?;
                 let registry = &library.instruments;
                 let found = find(&library, &caller, &instrument.0)?;
-                Found::new(question.tag(&[registry.changed_at()]), || Ok(shown(registry, found)))
+                Found::new(question.tag(&[registry.changed_at(), today()]), || Ok(shown(registry, found)))
             })
             .await
     }
@@ -265,6 +270,11 @@ impl Instruments {
         source.ring();
         Ok(Done)
     }
+}
+
+/// What an instrument counts as changes from one day to the next.
+fn today() -> u64 {
+    u64::from_le_bytes(i64::from(now().day_in(Zone::UTC).number()).to_le_bytes())
 }
 
 /// Which instruments are asked for.
@@ -349,7 +359,8 @@ fn may_know(caller: &Caller, instrument: &Instrument) -> bool {
     *caller.role() != Role::Service || !instrument.provisional
 }
 
-fn find<'l>(library: &'l Library, caller: &Caller, text: &str) -> Result<&'l Instrument, Problem> {
+/// The instrument of an id or a symbol, as far as the caller may know of it.
+pub(super) fn find<'l>(library: &'l Library, caller: &Caller, text: &str) -> Result<&'l Instrument, Problem> {
     let registry = &library.instruments;
     let unknown = || {
         let symbol: String = text.chars().take(100).collect();
@@ -385,6 +396,8 @@ fn find<'l>(library: &'l Library, caller: &Caller, text: &str) -> Result<&'l Ins
 }
 
 fn shown(registry: &Registry, instrument: &Instrument) -> InstrumentItem {
+    let today = now().day_in(Zone::UTC);
+    let classification = registry.classification(instrument.id, today, u64::MAX);
     InstrumentItem {
         id: instrument.id.into(),
         symbol: registry.symbol(instrument.id, None).map(str::to_owned),
@@ -422,6 +435,8 @@ fn shown(registry: &Registry, instrument: &Instrument) -> InstrumentItem {
                 to: identifier.to.map(Date),
             })
             .collect(),
+        classification: classification::shown(&classification),
+        classified: registry.classifications(instrument.id).iter().map(classification::said).collect(),
         sequence: Sequence(instrument.sequence),
     }
 }

@@ -1,10 +1,12 @@
 //! The service's API: one file for each resource, the gate that every request passes, and what errors look like.
 
 mod access;
+mod advice;
 mod annotations;
 mod answer;
 mod attempt;
 mod body;
+mod classification;
 mod cross_origin;
 mod document;
 mod equity;
@@ -26,11 +28,13 @@ mod problem;
 mod proportions;
 mod quarantine;
 mod rates;
+mod recommendations;
 mod record;
 mod scalar;
 mod seen;
 mod service;
 mod stream;
+mod suitability;
 mod summaries;
 mod sync;
 mod tags;
@@ -88,13 +92,16 @@ type OfPortfolios = (
 );
 
 /// What is known of markets.
-type OfMarkets = (prices::Prices, instruments::Instruments);
+type OfMarkets = (prices::Prices, instruments::Instruments, classification::Classification);
+
+/// What is recommended, and by what it is judged.
+type OfAdvice = (recommendations::Recommendations, suitability::Suitability);
 
 /// The log itself, what it is kept current with, and who may do what.
 type OfTheLog = (events::Events, stream::Streams, tiles::Tiles, sync::Sync, tokens::Tokens);
 
 /// Every resource, in groups: a tuple of resources has an end.
-type Resources = (OfPortfolios, OfMarkets, OfTheLog);
+type Resources = (OfPortfolios, OfMarkets, OfAdvice, OfTheLog);
 
 fn resources(service: &Service) -> Resources {
     let of_portfolios = (
@@ -110,7 +117,13 @@ fn resources(service: &Service) -> Resources {
         imports::Imports(service.clone()),
         quarantine::Quarantine(service.clone()),
     );
-    let of_markets = (prices::Prices(service.clone()), instruments::Instruments(service.clone()));
+    let of_markets = (
+        prices::Prices(service.clone()),
+        instruments::Instruments(service.clone()),
+        classification::Classification(service.clone()),
+    );
+    let of_advice =
+        (recommendations::Recommendations(service.clone()), suitability::Suitability(service.clone()));
     let of_the_log = (
         events::Events(service.clone()),
         stream::Streams(service.clone()),
@@ -118,7 +131,7 @@ fn resources(service: &Service) -> Resources {
         sync::Sync(service.clone()),
         tokens::Tokens(service.clone()),
     );
-    (of_portfolios, of_markets, of_the_log)
+    (of_portfolios, of_markets, of_advice, of_the_log)
 }
 
 /// The resources as the document describes them; it serves none of them and needs no journal.

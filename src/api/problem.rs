@@ -441,6 +441,7 @@ impl From<JournalError> for Problem {
                 Self { sequence, ..Self::new(Kind::Conflict, detail) }
             }
             JournalError::KeyReused { sequence } => Self::key_reused(sequence),
+            JournalError::Forbidden(detail) => Self::forbidden(detail),
             JournalError::Unreachable(detail) => Self::new(Kind::InvalidParameter, detail),
             JournalError::Append(error) => from_append(error),
             JournalError::Unfinished(AppendError::NoSpace) => Problem::new(

@@ -110,6 +110,14 @@ id! {
     Import(daybook_schemas::ImportId), "An import's id";
     /// A token's id.
     Token(daybook_schemas::TokenId), "A token's id";
+    /// An advisor's id.
+    Advisor(daybook_schemas::AdvisorId), "An advisor's id";
+    /// A party's id.
+    Party(daybook_schemas::PartyId), "A party's id";
+    /// A model's id.
+    Model(daybook_schemas::ModelId), "A model's id";
+    /// A recommendation's id.
+    Recommendation(daybook_schemas::RecommendationId), "A recommendation's id";
 }
 
 /// A place in the ledger, from 1.

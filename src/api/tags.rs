@@ -17,6 +17,8 @@ pub(super) enum Tag {
     Prices,
     /// What can be held, and what it is called
     Instruments,
+    /// What advisors recommend, whether it suits, and what became of it
+    Recommendations,
     /// The log itself
     Events,
     /// Sources that the ledger is kept current with

@@ -34,6 +34,9 @@ pub(crate) enum JournalError {
         /// The last event of that request.
         sequence: u64,
     },
+    /// It is not for this person to do; nothing was recorded.
+    #[error("{0}")]
+    Forbidden(String),
     /// The ledger did not take the append.
     #[error("{0}")]
     Append(AppendError),

@@ -4,6 +4,8 @@
 //! head, so that whoever wrote something reads it back; the sequence it reached is the one that its answer reflects.
 
 mod access;
+mod advice;
+mod classification;
 mod entry;
 mod error;
 mod feed;
@@ -21,6 +23,8 @@ mod uses;
 mod views;
 
 pub(crate) use access::{NewToken, Principal, ROLES};
+pub(crate) use advice::{AskedTrade, NewAdvice, Screened, ScreenedPortfolio};
+pub(crate) use classification::NewClassification;
 pub(crate) use entry::{Author, Draft, decode, meta, to_json, type_name};
 pub(crate) use error::{Invalid, JournalError};
 pub(crate) use feed::{FeedBatch, FeedReport, FeedRow, Statement};

@@ -4,7 +4,7 @@ use super::alpaca::orders::Counter;
 use super::alpaca::{Books, Client, Engine};
 use super::board::Board;
 use super::pace::{MachineClock, WallClock};
-use super::{folder, instruments, prices, robinhood};
+use super::{expiry, folder, instruments, prices, robinhood};
 use crate::config::{AlpacaAccount, Config};
 use crate::journal::Journal;
 use daybook_schemas::PortfolioId;
@@ -85,6 +85,7 @@ impl Daemons {
         tasks.extend(instruments::start(config, journal, &shared.board, &clock, &stopped));
         tasks.extend(robinhood::start(&config.robinhood, journal, &shared.board, &clock, &stopped));
         tasks.extend(folder::start(&config.folders, journal, &shared.board, &clock, &stopped));
+        tasks.push(tokio::spawn(expiry::run(Arc::clone(journal), stopped.clone())));
         Self { stop, tasks }
     }
 

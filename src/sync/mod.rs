@@ -6,6 +6,7 @@ pub(crate) mod alpaca_http;
 pub(crate) mod board;
 pub(crate) mod breaks;
 pub(crate) mod daemons;
+mod expiry;
 pub(crate) mod folder;
 pub(crate) mod instruments;
 pub(crate) mod pace;

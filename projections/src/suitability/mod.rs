@@ -3,6 +3,7 @@
 //! Amounts and weights are exact decimals. Statistics (volatility, intervals) are computed in binary floating point, in a
 //! fixed order, and rounded before anything is compared with them: the same events give the same figures everywhere.
 
+mod advised;
 mod allocation;
 mod drift;
 mod outcome;
@@ -10,6 +11,7 @@ mod risk;
 mod screening;
 mod words;
 
+pub use advised::{outcome_of, record_of};
 pub use allocation::{Allocation, Line, PlannedTrade, Rates, Size, SizedTrade, TradeFault};
 pub use drift::{
     ALERT_POINTS, ALERT_SHARE, Drift, DriftLine, Mending, Proposal, Target, Way as MendingWay, drift, mend,

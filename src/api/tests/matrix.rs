@@ -43,6 +43,9 @@ fn what_no_table_permits_is_refused() {
 fn request(operation: &str, portfolio: &str, event: u64) -> (Method, String, Option<Value>) {
     let below = |path: &str| format!("/v1/portfolios/{portfolio}{path}");
     let get = |path: String| (Method::GET, path, None);
+    let advice = |step: &str, body: Value| {
+        (Method::POST, format!("/v1/recommendations/00000000000000000000000001/{step}"), Some(body))
+    };
     match operation {
         "listPortfolios" => get("/v1/portfolios".to_owned()),
         "listSummaries" => get(format!("/v1/portfolios/summaries?ids={portfolio}&figures=equity,gain")),
@@ -92,6 +95,35 @@ fn request(operation: &str, portfolio: &str, event: u64) -> (Method, String, Opt
         "listInstrumentChanges" => get("/v1/instruments/changes".to_owned()),
         "readInstrument" => get("/v1/instruments/ACME".to_owned()),
         "refreshInstruments" => (Method::POST, "/v1/instruments/refresh".to_owned(), None),
+        "classifyInstrument" => (
+            Method::POST,
+            "/v1/instruments/ACME/classification".to_owned(),
+            Some(json!({ "sector": "technology" })),
+        ),
+        "readInstrumentRisk" => get("/v1/instruments/ACME/risk".to_owned()),
+        "readSuitability" => get(below("/suitability")),
+        "listRecommendations" => get("/v1/recommendations".to_owned()),
+        "screenRecommendation" => (
+            Method::POST,
+            "/v1/recommendations/screen".to_owned(),
+            Some(json!({ "portfolio": portfolio, "trades": [] })),
+        ),
+        "issueRecommendation" => (
+            Method::POST,
+            "/v1/recommendations".to_owned(),
+            Some(json!({ "portfolio": portfolio, "trades": [], "rationale": "hold" })),
+        ),
+        "readRecommendation" => get("/v1/recommendations/00000000000000000000000001".to_owned()),
+        "listRecommendationHistory" => {
+            get("/v1/recommendations/00000000000000000000000001/history".to_owned())
+        }
+        "acceptRecommendation" => advice("accept", json!({})),
+        "declineRecommendation" => advice("decline", json!({})),
+        "withdrawRecommendation" => advice("withdraw", json!({})),
+        "executeRecommendation" => advice("execute", json!({})),
+        "requestOverride" => advice("override", json!({ "reason": "she asked for it" })),
+        "approveOverride" => advice("override/approve", json!({})),
+        "refuseOverride" => advice("override/refuse", json!({})),
         "listEvents" => get("/v1/events".to_owned()),
         "followEvents" => get("/v1/events/stream".to_owned()),
         "followPortfolio" => get(below("/stream")),

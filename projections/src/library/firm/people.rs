@@ -97,6 +97,12 @@ impl Firm {
         self.advisor(id, at).is_some_and(|advisor| advisor.until.is_none_or(|until| at.day <= until))
     }
 
+    /// Whether an id is that of a party that was ever a client.
+    #[must_use]
+    pub fn knows_party(&self, id: PartyId) -> bool {
+        self.parties.contains_key(&id)
+    }
+
     /// A party at a moment; `None` for one that was no client yet.
     #[must_use]
     pub fn party(&self, id: PartyId, at: At) -> Option<Party<'_>> {
