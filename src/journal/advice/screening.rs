@@ -2,14 +2,15 @@
 
 use crate::journal::{Invalid, Journal, JournalError, Moment, PortfolioView};
 use crate::sync::instruments::{SymbolError, known_symbol, nearest_symbols};
+use daybook_projections::firm_views::InForce;
 use daybook_projections::suitability::{
-    Allocation, Drift, Mending, PlannedTrade, Risk, Screening, Size, SizedTrade, WeeklyReturns, drift, mend,
-    portfolio_risk, screen, weekly_returns,
+    Allocation, Drift, Mending, PlannedTrade, Risk, Size, SizedTrade, WeeklyReturns, drift, mend,
+    portfolio_risk, weekly_returns,
 };
 use daybook_projections::{At, PriceSource, Resolution};
 use daybook_schemas::decimal::{self, QUOTIENT_SCALE};
 use daybook_schemas::events::{
-    IdentifierScheme, InstrumentClass, InvestmentProfileSet, ProposedTrade, RuleFinding, Side, TargetWeight,
+    IdentifierScheme, InstrumentClass, InvestmentProfileSet, ProposedTrade, RuleFinding, Side,
 };
 use daybook_schemas::{
     Currency, Day, Fraction, InstrumentId, ModelId, Money, PartyId, PortfolioId, Price, Quantity,
@@ -318,14 +319,6 @@ impl PortfolioView<'_> {
             .collect()
     }
 
-    /// The weights to aim for: those of the model that the portfolio follows, else the profile's.
-    fn targets(&self, profile: Option<&InvestmentProfileSet>) -> (Option<ModelId>, Vec<TargetWeight>) {
-        match self.library.firm.model_of(self.portfolio.id, self.firm_at()) {
-            Some(model) => (Some(model.fact.model), model.fact.targets.clone()),
-            None => (None, profile.map(|profile| profile.targets.clone()).unwrap_or_default()),
-        }
-    }
-
     fn screened(&self, planned: &[Planned], cost: Option<Decimal>) -> Result<Screened, JournalError> {
         let firm = &self.library.firm;
         let registry = &self.library.instruments;
@@ -340,33 +333,16 @@ impl PortfolioView<'_> {
             })?;
         let histories = self.histories(&[&before, &after]);
         let risks = (portfolio_risk(&before, &histories), portfolio_risk(&after, &histories));
-        let governing = firm.governing_profile(self.portfolio.id, at);
-        let profile = governing.map(|(_, said)| &said.fact);
-        let review_due = governing.and_then(|(party, said)| {
-            let of_party = firm.review_due(party, at);
-            if said.fact.portfolio.is_some() { said.fact.review_due.or(of_party) } else { of_party }
-        });
-        let (model, targets) = self.targets(profile);
+        let rules = InForce::of(firm, self.portfolio.id, at);
+        let profile_sequence =
+            firm.governing_profile(self.portfolio.id, at).map(|(_, said)| said.meta.sequence);
         let classify = |id: InstrumentId| registry.classification(id, at.day, at.known);
         let canonical = |id: InstrumentId| registry.canonical(id);
-        let mandate = firm.mandate(self.portfolio.id, at).map(|said| &said.fact.mandate);
-        let findings = screen(&Screening {
-            before: &before,
-            after: &after,
-            trades: &sized,
-            cost,
-            profile,
-            review_due,
-            targets: &targets,
-            mandate,
-            on: at.day,
-            risk_before: &risks.0,
-            risk_after: &risks.1,
-            classify: &classify,
-            canonical: &canonical,
-        });
+        let findings =
+            rules.screen(self.library, at, [(&before, &risks.0), (&after, &risks.1)], &sized, cost);
+        let targets = rules.targets;
         let drifted = |allocation: &Allocation| {
-            (!targets.is_empty()).then(|| drift(allocation, &targets, &classify, &canonical))
+            (!targets.is_empty()).then(|| drift(allocation, targets, &classify, &canonical))
         };
         let (drift_before, drift_after) = (drifted(&before), drifted(&after));
         let base = self.portfolio.base_currency;
@@ -399,9 +375,9 @@ impl PortfolioView<'_> {
             seen_sequence: self.view.known,
             before: ScreenedPortfolio { allocation: before, risk: risk_before, drift: drift_before },
             after: ScreenedPortfolio { allocation: after, risk: risk_after, drift: drift_after },
-            profile: governing.map(|(party, said)| (party, said.fact.clone())),
-            profile_sequence: governing.map(|(_, said)| said.meta.sequence),
-            model,
+            profile: rules.party.zip(rules.profile.cloned()),
+            profile_sequence,
+            model: firm.model_of(self.portfolio.id, at).map(|said| said.fact.model),
             currency: base,
             on: at.day,
         })
