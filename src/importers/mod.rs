@@ -22,8 +22,8 @@ pub(crate) mod transaction;
 
 pub(crate) use columns::{Names, TransactionFields, to_columns};
 pub(crate) use faults::{Fault, FieldFault, Warning};
-pub(crate) use prices::{Adjustment, PriceOptions, read_prices};
-pub(crate) use transaction::{Place, transaction};
+pub(crate) use prices::{Adjustment, PriceOptions, read_prices, read_prices_of};
+pub(crate) use transaction::{Place, transaction, transactions};
 
 pub(crate) use daybook_projections::Resolution;
 use daybook_schemas::events::{Event, IdentifierScheme, InstrumentClass};

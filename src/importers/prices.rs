@@ -11,7 +11,7 @@ use super::faults::Faults;
 use super::symbols::{self, Form, Symbol};
 use super::{Context, Draft, Fault, InstrumentFacts, Parsed, Role, Warning};
 use daybook_schemas::events::{Event, InstrumentClass};
-use daybook_schemas::{Currency, Day, InstrumentId, Timestamp, Zone, calendar, stream};
+use daybook_schemas::{Currency, Day, InstrumentId, Timestamp, Zone, calendar};
 pub(crate) use series::Factor;
 use series::{Bar, Target};
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +20,11 @@ use table::{Column, Quote, Table};
 
 /// The feed that an imported file is.
 const FEED: &str = "csv";
+
+/// The names of the columns of prices.
+pub(crate) fn column_names() -> impl Iterator<Item = &'static str> {
+    Column::names()
+}
 
 /// How the prices of a file were adjusted by its source.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -51,6 +56,21 @@ pub(crate) fn read_prices(
     context: &dyn Context,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Parsed, Vec<Fault>> {
+    read_prices_of(FEED, file_name, input, options, context, progress)
+}
+
+/// Reads prices, in the form of such a file, that a feed states.
+///
+/// # Errors
+/// As [`read_prices`].
+pub(crate) fn read_prices_of(
+    feed: &str,
+    file_name: &str,
+    input: impl Read,
+    options: &PriceOptions,
+    context: &dyn Context,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Parsed, Vec<Fault>> {
     let mut faults = Faults::new(file_name);
     let symbol = match options.symbol.as_deref().map(symbols::read).transpose() {
         Ok(symbol) => symbol,
@@ -60,6 +80,7 @@ pub(crate) fn read_prices(
     let Some(table) = table.filter(|_| faults.is_empty()) else { return Err(faults.into_sorted()) };
     let mut file = File {
         name: file_name,
+        feed,
         adjusted: options.adjusted,
         desk: Desk::new(context, None, None),
         faults,
@@ -153,6 +174,7 @@ pub(crate) fn priced(
 /// The file while its rows are turned into events.
 struct File<'f> {
     name: &'f str,
+    feed: &'f str,
     adjusted: Adjustment,
     desk: Desk<'f>,
     faults: Faults,
@@ -281,11 +303,6 @@ impl File<'_> {
             role: Role::Price,
         });
     }
-}
-
-/// The stream of what this feed says of an instrument.
-fn stream_of(instrument: InstrumentId) -> String {
-    stream::market(FEED, instrument)
 }
 
 #[cfg(test)]

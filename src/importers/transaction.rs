@@ -44,16 +44,34 @@ pub(crate) fn transaction(
     context: &dyn Context,
     place: Place,
 ) -> Result<Recorded, Vec<FieldFault>> {
-    if !context.keys().contains(portfolio.key) {
-        let text = format!("the key {} is not in the key file, so nothing can be sealed", portfolio.key);
-        return Err(vec![FieldFault::new(Column::Account.name(), text)]);
-    }
-    let mut cells = Cells::default();
-    for column in Column::ALL {
-        cells.set(*column, fields.get(*column).unwrap_or_default());
-    }
+    let mut read = transactions(std::iter::once(fields), portfolio, context, place);
+    read.pop().unwrap_or_else(|| Ok(Recorded::default()))
+}
+
+/// Reads transactions that are recorded together: what one of them lists, those after it refer to.
+///
+/// # Errors
+/// Of each, every fault that was found, by field.
+pub(crate) fn transactions<'f>(
+    rows: impl Iterator<Item = &'f TransactionFields>,
+    portfolio: &PortfolioFacts,
+    context: &dyn Context,
+    place: Place,
+) -> Vec<Result<Recorded, Vec<FieldFault>>> {
+    let sealable = context.keys().contains(portfolio.key);
     let mut desk = Desk::new(context, Some(portfolio), None);
-    record(&cells, place, None, portfolio, &mut desk)
+    let mut read = |fields: &TransactionFields| {
+        if !sealable {
+            let text = format!("the key {} is not in the key file, so nothing can be sealed", portfolio.key);
+            return Err(vec![FieldFault::new(Column::Account.name(), text)]);
+        }
+        let mut cells = Cells::default();
+        for column in Column::ALL {
+            cells.set(*column, fields.get(*column).unwrap_or_default());
+        }
+        record(&cells, place, None, portfolio, &mut desk)
+    };
+    rows.map(&mut read).collect()
 }
 
 /// The texts of one row by column, without the space around them.

@@ -6,6 +6,7 @@
 mod access;
 mod advice;
 mod classification;
+mod delivery;
 mod entry;
 mod error;
 mod feed;
@@ -25,6 +26,7 @@ mod views;
 pub(crate) use access::{NewToken, Principal, ROLES};
 pub(crate) use advice::{AskedTrade, NewAdvice, Screened, ScreenedPortfolio};
 pub(crate) use classification::NewClassification;
+pub(crate) use delivery::{Delivered, Delivery};
 pub(crate) use entry::{Author, Draft, decode, meta, to_json, type_name};
 pub(crate) use error::{Invalid, JournalError};
 pub(crate) use feed::{FeedBatch, FeedReport, FeedRow, Statement};

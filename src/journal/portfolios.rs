@@ -13,7 +13,7 @@ use daybook_schemas::{Currency, Event, KeyId, PortfolioId, Sealed, Zone, stream}
 
 /// The rank of what a person types without a time of day: after the rows of files on that day, and among each other in
 /// the order they were recorded.
-const TYPED_RANK: u32 = u32::MAX;
+pub(super) const TYPED_RANK: u32 = u32::MAX;
 
 /// A portfolio to be opened.
 #[derive(Debug, Clone)]

@@ -1,7 +1,7 @@
 //! The prices of one instrument or pair in order of time: what its splits did to them, and what they become.
 
 use super::table::{Column, Quote};
-use super::{Adjustment, FEED, File, Moment, closes, stream_of};
+use super::{Adjustment, File, Moment, closes};
 use crate::importers::identity;
 use crate::importers::symbols::Symbol;
 use daybook_projections::library::{Jump, check_adjustment};
@@ -182,8 +182,8 @@ impl File<'_> {
         let currency = bar.currency;
         let price = |price: Decimal| Price::new(price);
         let content = bar.content(volume, unadjusted_by);
-        let identity = format!("prices:{FEED}:{id}:{}", quote.moment);
-        let stream = stream_of(id);
+        let identity = format!("prices:{}:{id}:{}", self.feed, quote.moment);
+        let stream = stream::market(self.feed, id);
         let (closes, day) = match quote.moment {
             Moment::Day(day) => (closes(day, &bar.class), Some(day)),
             Moment::At(time) => (time, None),
@@ -250,8 +250,9 @@ impl File<'_> {
         };
         let event = FxRateObserved { base, quote, rate: FxRate::new(bar.close), day, revision: 0 };
         let content = identity::content([("rate", event.rate.to_string().as_str())].into_iter());
-        let identity = format!("prices:{FEED}:{base}{quote}:{}", bar.quote.moment);
-        self.price(event, stream::pair(FEED, base, quote), occurred_at, identity, content, bar.quote.line);
+        let identity = format!("prices:{}:{base}{quote}:{}", self.feed, bar.quote.moment);
+        let stream = stream::pair(self.feed, base, quote);
+        self.price(event, stream, occurred_at, identity, content, bar.quote.line);
     }
 }
 

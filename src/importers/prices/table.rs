@@ -60,6 +60,11 @@ impl Column {
         }
     }
 
+    /// The names of all columns.
+    pub(super) fn names() -> impl Iterator<Item = &'static str> {
+        Self::ALL.iter().map(|column| column.name())
+    }
+
     /// The column of a name; what Alpha Vantage, Yahoo and their friends call it is understood too.
     fn parse(name: &str) -> Option<Self> {
         match name {
