@@ -13,6 +13,7 @@ mod metrics;
 mod remote;
 mod serving;
 mod sync;
+mod webhooks;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -60,6 +60,9 @@ fn the_printed_example_is_a_file_that_can_be_used() {
         "ROBINHOOD_API_KEY",
         "ROBINHOOD_PRIVATE_KEY",
         "ALPHAVANTAGE_API_KEY",
+        "FUND_ADMIN_SECRET",
+        "TRADINGVIEW_SECRET",
+        "CRM_SECRET",
     ] {
         command.env(name, HIDDEN);
     }

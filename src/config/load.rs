@@ -1,5 +1,7 @@
 //! From the configuration file, the environment and the flags to what is in effect.
 
+mod webhooks;
+
 use super::faults::{ConfigFault, ConfigFaults, Spot};
 use super::provenance::{Origin, Provenance, Setting};
 use super::section::{
@@ -7,8 +9,8 @@ use super::section::{
 };
 use super::values::{self, duration};
 use super::{
-    AlpacaAccount, BarSize, Config, FeedKind, Folder, InstrumentSource, PriceFeed, Prices, RobinhoodAccount,
-    Secret, Service, ServiceFlags, Ticks, secrets,
+    AlpacaAccount, BarSize, Config, FeedKind, Folder, InstrumentSource, OutboundWebhook, PriceFeed, Prices,
+    RobinhoodAccount, Secret, Service, ServiceFlags, Ticks, secrets,
 };
 use crate::importers::{Format, symbols};
 use daybook_schemas::PortfolioId;
@@ -126,6 +128,10 @@ impl Loaded {
         config.alpaca.retain(|account| portfolios.contains(&account.portfolio));
         config.robinhood.retain(|account| portfolios.contains(&account.portfolio));
         config.folders.retain(|folder| portfolios.contains(&folder.portfolio));
+        config.webhooks.inbound.retain(|inbound| portfolios.contains(&inbound.portfolio));
+        let knows_all =
+            |outbound: &OutboundWebhook| outbound.portfolios.iter().all(|id| portfolios.contains(id));
+        config.webhooks.outbound.retain(knows_all);
         match (self.unbound, portfolios) {
             (Some(account), [only]) => config.alpaca.push(account.bound_to(*only)),
             (Some(_), _) => faults.push(ConfigFault {
@@ -254,6 +260,7 @@ impl Loading<'_> {
         let ticks = root.table(&mut self.reading, "ticks", "[ticks]");
         let folders = root.tables(&mut self.reading, "folder", "[[folder]]");
         let instruments = root.table(&mut self.reading, "instruments", "[instruments]");
+        let webhooks = root.table(&mut self.reading, "webhooks", "[webhooks]");
         root.finish(&mut self.reading);
 
         let in_file = !accounts.is_empty();
@@ -291,6 +298,7 @@ impl Loading<'_> {
             config.folders.extend(self.folder(folder));
         }
         config.instruments = self.instruments(instruments, keys.is_some());
+        config.webhooks = webhooks.map(|webhooks| self.webhooks(webhooks)).unwrap_or_default();
         (config, unbound)
     }
 

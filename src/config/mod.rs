@@ -17,7 +17,8 @@ pub(crate) use faults::ConfigFaults;
 pub(crate) use load::{EXAMPLE, Flags, Loaded};
 pub(crate) use service::{Rate, Service, ServiceFlags};
 
-use daybook_schemas::PortfolioId;
+use crate::webhooks::mapping::Mapping;
+use daybook_schemas::{EventType, PortfolioId};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -42,6 +43,8 @@ pub(crate) struct Config {
     pub(crate) orders: bool,
     /// Whether clients may place them for their own portfolios, where the mandate leaves the decision to them.
     pub(crate) client_orders: bool,
+    /// Who may send, and who is sent to.
+    pub(crate) webhooks: Webhooks,
 }
 
 /// A secret: it is used, never shown.
@@ -220,6 +223,72 @@ pub(crate) struct Folder {
     pub(crate) portfolio: PortfolioId,
     /// How often it is looked into.
     pub(crate) every: Duration,
+}
+
+/// Webhooks, in and out.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Webhooks {
+    /// Sources whose deliveries are recorded.
+    pub(crate) inbound: Vec<InboundWebhook>,
+    /// Receivers that events are sent to.
+    pub(crate) outbound: Vec<OutboundWebhook>,
+}
+
+/// What a delivery may bring.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Taken {
+    /// Purchases and sales.
+    Fills,
+    /// Every other transaction.
+    Cash,
+    /// Prices, which everybody sees.
+    Prices,
+}
+
+/// A source whose deliveries are recorded.
+#[derive(Clone, Debug)]
+pub(crate) struct InboundWebhook {
+    /// What it is called in its address, unique among all sources.
+    pub(crate) name: String,
+    /// The portfolio that its transactions go into.
+    pub(crate) portfolio: PortfolioId,
+    /// The label of the account that its transactions belong to; what they say themselves, if not said.
+    pub(crate) account: Option<String>,
+    /// What it signs with, the present secret first; for alerts, what their address ends in.
+    pub(crate) secrets: Vec<Secret>,
+    /// How old, or how far ahead, a timestamp may be; for alerts, how long equal ones are one.
+    pub(crate) window: Duration,
+    /// What its deliveries may bring.
+    pub(crate) takes: Vec<Taken>,
+    /// How its alerts are read; absent for a source that signs.
+    pub(crate) map: Option<Mapping>,
+}
+
+/// A receiver that events are sent to.
+#[derive(Clone, Debug)]
+pub(crate) struct OutboundWebhook {
+    /// What it is called here, unique among all sources.
+    pub(crate) name: String,
+    /// Where events are sent.
+    pub(crate) url: Url,
+    /// What deliveries are signed with, the present secret first.
+    pub(crate) secrets: Vec<Secret>,
+    /// The types of the events that are sent.
+    pub(crate) events: Vec<EventType>,
+    /// The portfolios whose events are sent; none means every event.
+    pub(crate) portfolios: Vec<PortfolioId>,
+    /// Whether a receiver that is new is sent what was recorded before it.
+    pub(crate) from_start: bool,
+    /// Whether addresses that machines give themselves and each other, such as a cloud's metadata service, may be sent to.
+    pub(crate) allow_link_local: bool,
+    /// How long an answer may take.
+    pub(crate) timeout: Duration,
+    /// How long after the first failure a delivery is sent again; twice as long after each further one.
+    pub(crate) retry_first: Duration,
+    /// The longest wait between two attempts.
+    pub(crate) retry_most: Duration,
+    /// How long a delivery is tried before it is given up.
+    pub(crate) give_up: Duration,
 }
 
 /// Where instruments are listed from.

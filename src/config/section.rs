@@ -6,6 +6,7 @@ use super::provenance::{Origin, Setting};
 use super::{Secret, secrets};
 use crate::importers::nearest;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
@@ -15,7 +16,7 @@ use toml::de::{DeTable, DeValue};
 pub(crate) type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;
 
 /// Keys whose values would be secrets, and what is written instead.
-const SECRETS: [&str; 4] = ["key_id", "secret_key", "api_key", "private_key"];
+const SECRETS: [&str; 6] = ["key_id", "secret_key", "api_key", "private_key", "secret", "previous_secret"];
 
 /// What has been read so far, and what is wrong with it.
 pub(super) struct Reading<'e> {
@@ -408,6 +409,55 @@ impl<'d, 'i> Section<'d, 'i> {
         }
     }
 
+    /// The tables within, by their names.
+    pub(super) fn named_tables(self, reading: &mut Reading<'_>, title: &'static str) -> Vec<(String, Self)> {
+        let (document, prefix) = (self.document, self.prefix);
+        let mut all = Vec::new();
+        for (name, value) in self.table {
+            let (at, name) = (name.span().start, name.into_inner());
+            match value.into_inner() {
+                DeValue::Table(table) => {
+                    let prefix = format!("{prefix}.{name}");
+                    let section = Self { document, table, at, prefix, title, known: Vec::new() };
+                    all.push((name.into_owned(), section));
+                }
+                _ => {
+                    let spot = document.map_or(Spot::File(PathBuf::new()), |document| document.spot(at));
+                    reading.fault(spot, Some(&name), format!("it is a section: write {title} on a line"));
+                }
+            }
+        }
+        all
+    }
+
+    /// Every key with its text, read in the order of the keys; what is no text is a fault.
+    pub(super) fn pairs<T>(
+        self,
+        reading: &mut Reading<'_>,
+        read: impl Fn(&str, &str) -> Result<T, String>,
+    ) -> BTreeMap<String, T> {
+        let mut all = BTreeMap::new();
+        for (key, value) in self.table {
+            let (at, key) = (value.span().start, key.into_inner());
+            let said = match value.get_ref() {
+                DeValue::String(text) => read(&key, text).map(|item| (item, text.as_ref().to_owned())),
+                other => Err(format!("it is text: write it in quotes, not {}", kind_of(other))),
+            };
+            match (said, self.document) {
+                (Ok((item, text)), document) => {
+                    let origin = document.map_or(Origin::Default, |document| document.origin(at));
+                    reading.set(format!("{}.{key}", self.prefix), text, origin);
+                    all.insert(key.into_owned(), item);
+                }
+                (Err(why), document) => {
+                    let spot = document.map_or(Spot::File(PathBuf::new()), |document| document.spot(at));
+                    reading.fault(spot, Some(&key), why);
+                }
+            }
+        }
+        all
+    }
+
     /// The tables of a list, each with its own header.
     pub(super) fn tables(
         &mut self,
@@ -443,6 +493,13 @@ impl<'d, 'i> Section<'d, 'i> {
             }
         }
         all
+    }
+
+    /// Takes keys out without reading them: what is wrong with them was told already.
+    pub(super) fn forgive(&mut self, keys: &[&'static str]) {
+        for key in keys {
+            self.take(key);
+        }
     }
 
     /// Refuses what nobody asked for.
@@ -487,6 +544,10 @@ pub(super) const API_KEY: SecretKeys =
     SecretKeys { plain: "api_key", variable: "api_key_env", file: "api_key_file" };
 pub(super) const PRIVATE_KEY: SecretKeys =
     SecretKeys { plain: "private_key", variable: "private_key_env", file: "private_key_file" };
+pub(super) const SECRET: SecretKeys =
+    SecretKeys { plain: "secret", variable: "secret_env", file: "secret_file" };
+pub(super) const PREVIOUS_SECRET: SecretKeys =
+    SecretKeys { plain: "previous_secret", variable: "previous_secret_env", file: "previous_secret_file" };
 
 /// Reads a text as a document's table; else what is wrong, at which byte.
 pub(super) fn parse(text: &str) -> Result<Spanned<DeTable<'_>>, Vec<(usize, String)>> {

@@ -2,7 +2,7 @@
 
 use super::provenance::Provenance;
 use super::{BarSize, Cadence, Config, ConfigFaults, EXAMPLE, FeedKind, Flags, InstrumentSource, Loaded};
-use daybook_schemas::PortfolioId;
+use daybook_schemas::{EventType, PortfolioId};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -137,6 +137,9 @@ fn the_example_is_a_configuration_and_says_the_defaults_truly() {
             "ROBINHOOD_API_KEY",
             "ROBINHOOD_PRIVATE_KEY",
             "ALPHAVANTAGE_API_KEY",
+            "FUND_ADMIN_SECRET",
+            "TRADINGVIEW_SECRET",
+            "CRM_SECRET",
         ]
         .iter()
         .fold(World::with(EXAMPLE), |world, name| world.set(name, HIDDEN))
@@ -145,6 +148,7 @@ fn the_example_is_a_configuration_and_says_the_defaults_truly() {
     let config = as_written.config();
     assert_eq!((config.alpaca.len(), config.robinhood.len(), config.prices.feeds.len()), (1, 1, 4));
     assert!(config.prices.ticks.is_some() && config.folders.len() == 1);
+    assert_eq!((config.webhooks.inbound.len(), config.webhooks.outbound.len()), (2, 1));
 
     // With every comment on a default taken away it says the same.
     let explicit: String = EXAMPLE
@@ -160,12 +164,18 @@ fn the_example_is_a_configuration_and_says_the_defaults_truly() {
             _ => format!("{line}\n"),
         })
         .filter(|line| {
+            // What these say is no default.
             let no_default = [
                 "requests_per_day = 100000",
                 "path = \"instruments.csv\"",
                 "metrics_listen",
                 "tls_cert",
                 "tls_key",
+                "previous_secret_env",
+                "account",
+                "delivery",
+                "pattern",
+                "time =",
             ];
             !no_default.iter().any(|start| line.starts_with(start))
         })
@@ -582,4 +592,72 @@ proptest! {
             }
         }
     }
+}
+
+/// A file with one source, one source of alerts and one receiver, with one part of it said otherwise.
+fn webhooks(from: &str, to: &str) -> World {
+    let text = format!(
+        "[webhooks.inbound.desk]\nportfolio = \"{A}\"\nsecret_env = \"SECRET\"\n\
+         [webhooks.inbound.tv]\nportfolio = \"{A}\"\nsecret_env = \"SECRET\"\n\
+         [webhooks.inbound.tv.map]\ntype = \"/side\"\nsymbol = \"/ticker\"\n\
+         [webhooks.outbound.crm]\nurl = \"https://crm.example/x\"\nsecret_env = \"SECRET\"\nevents = [\"cash\"]\n"
+    );
+    assert!(text.contains(from), "{from}");
+    World::with(&text.replacen(from, to, 1)).keys()
+}
+
+#[test]
+fn webhooks_are_configured_by_name_and_their_secrets_by_variable_or_file() {
+    let config = webhooks("", "").config();
+    assert!(config.webhooks.inbound[0].map.is_none() && config.webhooks.inbound[1].map.is_some());
+    let crm = &config.webhooks.outbound[0];
+    let cash = EventType::ALL.iter().filter(|event_type| event_type.id() / 100 == 4).count();
+    assert_eq!((crm.events.len(), crm.secrets.len(), crm.from_start), (cash, 1, false));
+    let both = webhooks("events = [\"cash\"]", "events = [\"cash\", \"CashTransferred\", \"EventReversed\"]");
+    assert_eq!(both.config().webhooks.outbound[0].events.len(), cash + 1);
+    let rotated = webhooks("[webhooks.inbound.tv]", "previous_secret_env = \"KEY\"\n[webhooks.inbound.tv]");
+    assert_eq!(rotated.config().webhooks.inbound[0].secrets.len(), 2);
+}
+
+#[test]
+fn every_slip_in_a_webhook_is_told_with_its_place() {
+    for (from, to, said) in [
+        (
+            "secret_env = \"SECRET\"",
+            "secret = \"SECRET\"",
+            "daybook.toml:3: `secret`: a secret is not written here",
+        ),
+        ("secret_env = \"SECRET\"\n", "", "daybook.toml:1: `secret`"),
+        ("secret_env = \"SECRET\"", "secret_env = \"SHORT\"", "at least 16 characters"),
+        ("[webhooks.outbound.crm]", "[webhooks.outbound.desk]", "`desk` is taken"),
+        ("[webhooks.outbound.crm]", "[webhooks.outbound.Crm]", "`Crm` is not a name"),
+        ("https://crm", "http://crm", "in clear"),
+        ("https://crm.example/x", "https://me:pw@crm.example/x", "no name and no password"),
+        ("[\"cash\"]", "[]", "it chooses nothing"),
+        ("[\"cash\"]", "[\"TradeExecutd\"]", "did you mean `TradeExecuted`"),
+        ("type = \"/side\"\n", "side = \"/side\"\n", "did you mean `type`"),
+        ("type = \"/side\"\n", "", "`type`: [webhooks.inbound.NAME.map] needs it"),
+        ("type = \"/side\"", "type = \"{/side\"", "no closing brace"),
+        ("type = \"/side\"", "type = 5", "it is text"),
+        ("[webhooks.inbound.tv]", "pattern = \"x\"\n[webhooks.inbound.tv]", "only a source with a"),
+        ("[webhooks.inbound.tv.map]", "pattern = \"(\"\n[webhooks.inbound.tv.map]", "no regular expression"),
+        (
+            "[webhooks.inbound.tv.map]",
+            "takes = [\"fill\"]\n[webhooks.inbound.tv.map]",
+            "did you mean `fills`",
+        ),
+        ("[webhooks.inbound.tv]\n", "[webhooks.inbound.tv]\nsecrte = \"x\"\n", "there is no such key"),
+        ("[webhooks.inbound.desk]", "[webhooks.inbund.desk]", "did you mean `inbound`"),
+    ] {
+        let world = webhooks(from, to).set("SHORT", "hunter2");
+        let faults = world.load().unwrap_err().to_string();
+        assert!(faults.contains(said), "{from} -> {to}: {faults}");
+    }
+    let spaced = webhooks("", "").set("SECRET", "a secret with spaces in it");
+    let faults = spaced.load().unwrap_err().to_string();
+    assert!(faults.contains("it stands in an address"), "{faults}");
+    let elsewhere = webhooks("", "").load().unwrap().bound(&[id(B)]);
+    assert!(elsewhere.0.webhooks.inbound.is_empty() && elsewhere.1.len() == 2);
+    let local = webhooks("https://crm.example/x", "http://127.0.0.1:9/x");
+    assert_eq!(local.config().webhooks.outbound.len(), 1);
 }
