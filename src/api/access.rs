@@ -31,6 +31,8 @@ pub(super) enum Callers {
     Advisers,
     /// Administrators.
     Administrators,
+    /// Whoever sends a secret or a signature instead of a token; the route itself tells who that is.
+    Signers,
 }
 
 /// Every operation of the OpenAPI document and who may call it.
@@ -94,6 +96,11 @@ const TABLE: &[(&str, Callers)] = &[
     ("listTokens", Callers::Watchers),
     ("issueToken", Callers::Administrators),
     ("revokeToken", Callers::Administrators),
+    ("receiveDelivery", Callers::Signers),
+    ("receiveAlert", Callers::Signers),
+    ("listWebhooks", Callers::Watchers),
+    ("readWebhook", Callers::Watchers),
+    ("retryWebhook", Callers::Administrators),
 ];
 
 /// The operations that answer in percentages alone to a token that is kept to them.
@@ -110,6 +117,11 @@ pub(super) fn callers(operation: &str) -> Option<Callers> {
     TABLE.iter().find(|(id, _)| *id == operation).map(|(_, callers)| *callers)
 }
 
+/// Whether an operation is for those who sign what they send, and show no token.
+pub(super) fn is_for_signers(operation: &str) -> bool {
+    callers(operation) == Some(Callers::Signers)
+}
+
 /// The operations in the table.
 #[cfg(test)]
 pub(super) fn operations() -> impl Iterator<Item = &'static str> {
@@ -120,7 +132,7 @@ pub(super) fn operations() -> impl Iterator<Item = &'static str> {
 pub(super) fn permits(role: &Role, callers: Callers) -> bool {
     use Callers::{Advisers, Appenders, Deciders, Firm, Onlookers, Parties, Readers, Watchers};
     match role {
-        Role::Administrator => true,
+        Role::Administrator => callers != Callers::Signers,
         Role::Auditor => matches!(callers, Onlookers | Readers | Firm | Watchers),
         Role::Advisor => matches!(callers, Onlookers | Readers | Firm | Appenders | Parties | Advisers),
         Role::Client => matches!(callers, Onlookers | Readers | Parties | Deciders),

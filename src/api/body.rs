@@ -178,12 +178,14 @@ impl<'a, T: Form> ApiExtractor<'a> for Input<T> {
     }
 }
 
-fn is_json(media_type: &str) -> bool {
+/// Whether a media type is one of JSON's.
+pub(super) fn is_json(media_type: &str) -> bool {
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-fn not_json(media_type: &str) -> Problem {
+/// The body is of a media type that is not JSON's.
+pub(super) fn not_json(media_type: &str) -> Problem {
     let said: String = media_type.chars().take(100).collect();
     Problem::new(
         Kind::UnsupportedMediaType,
@@ -193,6 +195,16 @@ fn not_json(media_type: &str) -> Problem {
 
 /// Reads a JSON object strictly: no field twice, none unknown, and no id that the caller may not know of.
 pub(super) fn parse<T: Form>(bytes: &[u8], caller: Option<&Caller>) -> Result<Input<T>, Problem> {
+    let (value, canonical) = read(bytes, caller, T::read)?;
+    Ok(Input { value, canonical })
+}
+
+/// Reads a JSON object strictly by its fields: what they say, and the canonical bytes.
+pub(super) fn read<T>(
+    bytes: &[u8],
+    caller: Option<&Caller>,
+    read: impl FnOnce(&mut Fields) -> T,
+) -> Result<(T, Vec<u8>), Problem> {
     let Strict(value) = serde_json::from_slice(bytes)
         .map_err(|error| Problem::new(Kind::MalformedJson, format!("{error}: correct the JSON")))?;
     let canonical = value.to_string().into_bytes();
@@ -203,9 +215,9 @@ pub(super) fn parse<T: Form>(bytes: &[u8], caller: Option<&Caller>) -> Result<In
         return Err(Problem::new(Kind::MalformedJson, "send a JSON object"));
     };
     let mut fields = Fields::new(object);
-    let value = T::read(&mut fields);
+    let value = read(&mut fields);
     fields.finish()?;
-    Ok(Input { value, canonical })
+    Ok((value, canonical))
 }
 
 /// Refuses ids that the caller may not know of, by the names of the fields that hold them, however deep.
@@ -387,6 +399,15 @@ impl Fields {
             self.fault(name, format!("write a list of strings, not {}", kind(&value)));
             Vec::new()
         })
+    }
+
+    /// A list of objects, as [`Fields::objects`] reads it; empty if the field is absent.
+    pub(super) fn objects_if_any<T>(&mut self, name: &str, read: impl FnMut(&mut Self) -> T) -> Vec<T> {
+        if self.object.get(name).is_none_or(Value::is_null) {
+            self.take(name);
+            return Vec::new();
+        }
+        self.objects(name, read)
     }
 
     /// A list of objects, each read by its fields; faults are named by the object's place, such as `items[3].close`.

@@ -56,6 +56,7 @@ const INVALID: Kinds = &[
     Kind::InvalidRequest,
 ];
 const UNAUTHORIZED: Kinds = &[Kind::Unauthorized];
+const UNSIGNED: Kinds = &[Kind::SignatureRefused];
 const FORBIDDEN: Kinds = &[Kind::Forbidden];
 const NOT_FOUND: Kinds = &[Kind::NotFound, Kind::NoSuchRoute];
 const GONE: Kinds = &[Kind::CursorGone];
@@ -74,6 +75,7 @@ const FAULTS: Kinds = &[Kind::Internal];
 const ANSWERS: &[Kinds] = &[
     INVALID,
     UNAUTHORIZED,
+    UNSIGNED,
     FORBIDDEN,
     NOT_FOUND,
     GONE,
@@ -94,6 +96,7 @@ fn name(kinds: Kinds) -> &'static str {
     match kinds[0] {
         Kind::InvalidParameter => "Invalid",
         Kind::Unauthorized => "Unauthorized",
+        Kind::SignatureRefused => "SignatureRefused",
         Kind::Forbidden => "Forbidden",
         Kind::NotFound => "NotFound",
         Kind::CursorGone => "Gone",
@@ -120,7 +123,12 @@ fn problems_of(operation: &Value) -> Vec<Kinds> {
         let parameters = operation["parameters"].as_array().map_or(&[][..], Vec::as_slice);
         parameters.iter().any(|parameter| parameter["name"] == name && parameter["in"] == place)
     };
-    let mut all = vec![INVALID, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, LIMITED, UNAVAILABLE];
+    // Who shows no token signs instead, and is told of nothing else.
+    let mut all = if operation.get("security").is_some() {
+        vec![INVALID, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, LIMITED, UNAVAILABLE]
+    } else {
+        vec![INVALID, UNSIGNED, UNAVAILABLE]
+    };
     if takes("cursor", "query") || takes("Last-Event-ID", "header") {
         all.push(GONE);
     }
@@ -171,6 +179,9 @@ fn answer(kinds: Kinds) -> Value {
 const fn example_detail(kind: Kind) -> &'static str {
     match kind {
         Kind::Unauthorized => "send a token as `Authorization: Bearer …`: `daybook token issue` makes one",
+        Kind::SignatureRefused => {
+            "no source of this name signs like this: check the name, the timestamp and the secret"
+        }
         Kind::Forbidden => "a token with the role client may not do this: ask an administrator",
         Kind::NotFound => "there is no portfolio 01jd3p5s8m9v2x4c6b8n0q2w4e",
         Kind::NoSuchRoute => "there is no route /v1/portfolio: see /docs for those there are",

@@ -20,6 +20,7 @@ use poem::http::header::{
 };
 use poem::http::{HeaderMap, Method, StatusCode, Uri};
 use poem::{Body, Endpoint, IntoResponse, Request, Response};
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::Instrument;
@@ -86,9 +87,14 @@ impl<E: Endpoint<Output = Response>> Gate<E> {
             }
             return self.inner.call(request).await.map_err(|error| problem::from_poem(&error, &[]));
         };
-        let caller = self.authenticate(&request, correlation, noted).await?;
-        tracing::Span::current().record("subject", caller.subject());
-        let (operation, values) = match self.operations.find(request.method(), path) {
+        let found = self.operations.find(request.method(), path);
+        // A source that signs what it sends has no token; its route tells whether it may.
+        let signs = matches!(&found, Found::Operation(operation, _) if access::is_for_signers(&operation.id));
+        let caller = if signs { None } else { Some(self.authenticate(&request, correlation, noted).await?) };
+        if let Some(caller) = &caller {
+            tracing::Span::current().record("subject", caller.subject());
+        }
+        let (operation, values) = match found {
             Found::Operation(operation, values) => {
                 noted.operation = Some(operation);
                 (operation, values)
@@ -97,12 +103,17 @@ impl<E: Endpoint<Output = Response>> Gate<E> {
             Found::Nothing => {
                 return Err(Problem::new(
                     Kind::NoSuchRoute,
-                    format!("there is no route {PREFIX}{path}: see /docs for those there are"),
+                    format!(
+                        "there is no route {}: see /docs for those there are",
+                        written(request.uri().path())
+                    ),
                 ));
             }
         };
         let query = request.uri().query().unwrap_or_default();
-        permit(&caller, operation, &values, query)?;
+        if let Some(caller) = &caller {
+            permit(caller, operation, &values, query)?;
+        }
         check_query(query, operation)?;
         if operation.writes() {
             check_key(&request)?;
@@ -126,14 +137,22 @@ impl<E: Endpoint<Output = Response>> Gate<E> {
         request.set_body(Body::from_async_read(body));
         let target = Target(request.uri().clone());
         request.extensions_mut().insert(target);
-        request.extensions_mut().insert(caller.clone());
-        let answering = access::within(&caller, self.inner.call(request));
+        request.extensions_mut().insert(correlation);
+        if let Some(caller) = &caller {
+            request.extensions_mut().insert(caller.clone());
+        }
+        let answering = async {
+            match &caller {
+                Some(caller) => access::within(caller, self.inner.call(request)).await,
+                None => self.inner.call(request).await,
+            }
+        };
         let time = self.service.config.time_for(operation.uploads);
         let Ok(mut answered) = tokio::time::timeout(time, answering).await else {
             self.metrics.requests.timed_out();
             return Err(timed_out(time, operation));
         };
-        if let (Role::Display, Ok(response)) = (caller.role(), &mut answered) {
+        if let (Some(Role::Display), Ok(response)) = (caller.as_ref().map(Caller::role), &mut answered) {
             let config = &self.service.config;
             answer::keep(response, config.display_fresh, config.display_stale);
         }
@@ -190,7 +209,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Gate<E> {
             "request",
             id = %shown,
             method = %method,
-            path = request.uri().path(),
+            path = &*written(request.uri().path()),
             subject = tracing::field::Empty,
             status = tracing::field::Empty,
         );
@@ -255,6 +274,20 @@ fn timed_out(time: Duration, operation: &Operation) -> Problem {
         format!("it was not answered within {seconds} s: ask for less, or again later")
     };
     Problem::new(Kind::TimedOut, detail).with(RETRY_AFTER, "5")
+}
+
+/// A path as it may be written down: what follows a webhook's name may be a secret, also where no route is meant.
+pub(super) fn written(path: &str) -> Cow<'_, str> {
+    let segments: Vec<&str> = path.split('/').collect();
+    let spelt = |segment: &str| {
+        let mut decoded = url::form_urlencoded::parse(segment.as_bytes());
+        decoded.next().is_some_and(|(name, _)| name.eq_ignore_ascii_case("webhooks"))
+    };
+    let Some(at) = segments.iter().position(|segment| spelt(segment)) else { return path.into() };
+    match segments.get(at + 2..) {
+        None | Some([] | ["retry"]) => path.into(),
+        Some(_) => format!("{}/…", segments[..at + 2].join("/")).into(),
+    }
 }
 
 /// Makes a problem of an error answer that is none yet.

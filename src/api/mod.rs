@@ -45,6 +45,7 @@ mod tokens;
 mod trades;
 mod transactions;
 mod upload;
+mod webhooks;
 
 use crate::journal::Journal;
 use crate::metrics::{Metrics, Requests};
@@ -97,8 +98,8 @@ type OfMarkets = (prices::Prices, instruments::Instruments, classification::Clas
 /// What is recommended, and by what it is judged.
 type OfAdvice = (recommendations::Recommendations, suitability::Suitability);
 
-/// The log itself, what it is kept current with, and who may do what.
-type OfTheLog = (events::Events, stream::Streams, tiles::Tiles, sync::Sync, tokens::Tokens);
+/// The log itself, what it is kept current with, who is sent to, and who may do what.
+type OfTheLog = (events::Events, stream::Streams, tiles::Tiles, sync::Sync, tokens::Tokens, webhooks::Hooks);
 
 /// Every resource, in groups: a tuple of resources has an end.
 type Resources = (OfPortfolios, OfMarkets, OfAdvice, OfTheLog);
@@ -130,6 +131,7 @@ fn resources(service: &Service) -> Resources {
         tiles::Tiles(service.clone()),
         sync::Sync(service.clone()),
         tokens::Tokens(service.clone()),
+        webhooks::Hooks(service.clone()),
     );
     (of_portfolios, of_markets, of_advice, of_the_log)
 }

@@ -76,6 +76,13 @@ const COLUMNS: &[(&str, &str)] = &[
 /// A row of prices, by the columns of a file of prices.
 pub(super) struct PriceRow(Vec<Option<String>>);
 
+impl PriceRow {
+    /// A row whose columns are these.
+    pub(super) fn of(cell: impl FnMut(&str) -> Option<String>) -> Self {
+        Self(COLUMNS.iter().map(|(name, _)| *name).map(cell).collect())
+    }
+}
+
 impl poem_openapi::types::Type for PriceRow {
     const IS_REQUIRED: bool = true;
     type RawValueType = Self;
@@ -135,8 +142,7 @@ record! {
 
 impl Form for PricesRequest {
     fn read(fields: &mut Fields) -> Self {
-        let items =
-            fields.objects("items", |row| PriceRow(COLUMNS.iter().map(|(name, _)| row.text(name)).collect()));
+        let items = fields.objects("items", |row| PriceRow::of(|name| row.text(name)));
         Self { items, symbol: fields.text("symbol"), adjusted: fields.text("adjusted") }
     }
 }
@@ -242,7 +248,7 @@ impl Prices {
         let bytes = as_file(&items)?;
         let key = attempt.commit_key(&caller, &input.canonical);
         let answered = errand.import(&self.0, caller, key, "request".to_owned(), bytes, false).await;
-        answered.map_err(|problem| problem.rename(in_items))
+        answered.map_err(|problem| problem.rename(|fault| in_list("items", fault)))
     }
 
     /// Import a file of prices
@@ -281,7 +287,7 @@ fn adjustment(text: Option<&str>) -> Result<Adjustment, Problem> {
 }
 
 /// The rows as the file that they would come in, so that there is one way to read prices.
-fn as_file(rows: &[PriceRow]) -> Result<Vec<u8>, Problem> {
+pub(super) fn as_file(rows: &[PriceRow]) -> Result<Vec<u8>, Problem> {
     let used: Vec<usize> = (0..COLUMNS.len())
         .filter(|at| rows.iter().any(|row| row.0.get(*at).is_some_and(Option::is_some)))
         .collect();
@@ -298,11 +304,11 @@ fn as_file(rows: &[PriceRow]) -> Result<Vec<u8>, Problem> {
 }
 
 /// A fault of a file's line as a fault of the item that the line was made of.
-fn in_items(fault: &mut Fault) {
+pub(super) fn in_list(list: &str, fault: &mut Fault) {
     if let Some(at) = fault.line.take().and_then(|line| line.checked_sub(2)) {
         fault.field = Some(match &fault.field {
-            Some(field) => format!("items[{at}].{field}"),
-            None => format!("items[{at}]"),
+            Some(field) => format!("{list}[{at}].{field}"),
+            None => format!("{list}[{at}]"),
         });
     }
 }

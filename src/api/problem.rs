@@ -65,6 +65,8 @@ macro_rules! kinds {
 kinds! {
     /// No valid token came with the request.
     Unauthorized = UNAUTHORIZED, "unauthorized", "A valid token is needed";
+    /// A webhook's delivery is not signed as its source must sign, is late, or names no source that there is.
+    SignatureRefused = UNAUTHORIZED, "signature-refused", "The delivery is not signed as it should be";
     /// The token's role may not do this.
     Forbidden = FORBIDDEN, "forbidden", "The token's role may not do this";
     /// There is no such thing, or the caller may not know of it.
@@ -204,6 +206,12 @@ impl Problem {
         Self::new(Kind::Unauthorized, detail).with(WWW_AUTHENTICATE, challenge)
     }
 
+    /// A webhook's delivery that is not signed as it should be.
+    pub(super) fn signature(detail: impl Into<String>) -> Self {
+        Self::new(Kind::SignatureRefused, detail)
+            .with(WWW_AUTHENTICATE, r#"Daybook-Signature realm="daybook""#)
+    }
+
     /// The role may not do this.
     pub(super) fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(Kind::Forbidden, detail)
@@ -262,6 +270,11 @@ impl Problem {
     /// What kind it is.
     pub(super) const fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// The same with other words for what is wrong.
+    pub(super) fn saying(self, detail: impl Into<String>) -> Self {
+        Self { detail: detail.into(), ..self }
     }
 
     /// With other names for the fields of its faults.

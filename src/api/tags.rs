@@ -23,6 +23,8 @@ pub(super) enum Tag {
     Events,
     /// Sources that the ledger is kept current with
     Synchronisation,
+    /// What others send here, and what is sent to others
+    Webhooks,
     /// Who may do what
     Tokens,
 }

@@ -15,6 +15,7 @@ mod problems;
 mod proportions;
 mod repetition;
 mod tags;
+mod webhooks;
 
 use super::service::Config;
 use super::{routes, specification};

@@ -24,7 +24,7 @@ use poem_openapi::types::Type;
 use std::borrow::Cow;
 
 /// A transaction to be recorded: the columns of the generic CSV, all of them strings.
-pub(super) struct TransactionRequest(TransactionFields);
+pub(super) struct TransactionRequest(pub(super) TransactionFields);
 
 impl Form for TransactionRequest {
     fn read(fields: &mut Fields) -> Self {

@@ -7,6 +7,7 @@ use crate::demo;
 use crate::journal::{Access, Author, Draft, Journal, Terms, now};
 use crate::serving::{self, Connections, Limits, Server, Tls};
 use crate::sync::daemons::{Daemons, Shared};
+use crate::webhooks::outbound::Deliverers;
 use clap::Args;
 use daybook_ledger::{IndexOpened, Opened};
 use daybook_schemas::{PortfolioId, Zone};
@@ -76,8 +77,11 @@ impl Serve {
         let shared = Arc::new(Shared::default());
         runtime.block_on(async {
             let daemons = Daemons::start(&config, &journal, &shared);
+            let deliverers = Deliverers::start(&config.webhooks, &journal, &shared.webhooks, &context.data);
             let served = serve(listeners, tls, &service, &journal, &shared).await;
             daemons.stop().await;
+            // Last, so that what the daemons recorded on their way out is still sent where that is quick.
+            deliverers.stop().await;
             served
         })?;
         drop(live);

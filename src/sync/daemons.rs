@@ -7,6 +7,7 @@ use super::pace::{MachineClock, WallClock};
 use super::{expiry, folder, instruments, prices, robinhood};
 use crate::config::{AlpacaAccount, Config};
 use crate::journal::Journal;
+use crate::webhooks::Webhooks;
 use daybook_schemas::PortfolioId;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -19,6 +20,8 @@ use tokio::time::Instant;
 pub(crate) struct Shared {
     /// How each source is doing.
     pub(crate) board: Board,
+    /// Who may send, and who is sent to.
+    pub(crate) webhooks: Webhooks,
     counters: RwLock<Vec<Counter>>,
     stopping: watch::Sender<bool>,
 }

@@ -25,8 +25,13 @@ fn every_operation_says_who_may_call_it() {
 #[test]
 fn what_no_table_permits_is_refused() {
     use Callers::{
-        Administrators, Advisers, Appenders, Deciders, Firm, Onlookers, Parties, Readers, Watchers,
+        Administrators, Advisers, Appenders, Deciders, Firm, Onlookers, Parties, Readers, Signers, Watchers,
     };
+    for role in
+        [Role::Administrator, Role::Auditor, Role::Advisor, Role::Client, Role::Service, Role::Display]
+    {
+        assert!(!access::permits(&role, Signers), "{role}");
+    }
     let all = [Onlookers, Readers, Firm, Watchers, Appenders, Parties, Deciders, Advisers, Administrators];
     for callers in all {
         assert!(!access::permits(&Role::Other("robot".into()), callers), "{callers:?}");
@@ -138,6 +143,11 @@ fn request(operation: &str, portfolio: &str, event: u64) -> (Method, String, Opt
         "listTokens" => get("/v1/tokens".to_owned()),
         "issueToken" => (Method::POST, "/v1/tokens".to_owned(), Some(json!({ "role": "auditor" }))),
         "revokeToken" => (Method::DELETE, "/v1/tokens/00000000000000000000000001".to_owned(), None),
+        "receiveDelivery" => (Method::POST, "/v1/webhooks/desk".to_owned(), Some(json!({}))),
+        "receiveAlert" => (Method::POST, "/v1/webhooks/desk/not-the-secret".to_owned(), Some(json!({}))),
+        "listWebhooks" => get("/v1/webhooks".to_owned()),
+        "readWebhook" => get("/v1/webhooks/desk".to_owned()),
+        "retryWebhook" => (Method::POST, "/v1/webhooks/desk/retry".to_owned(), None),
         other => panic!("a new operation: say here how it is called: {other}"),
     }
 }
@@ -181,6 +191,12 @@ async fn each_role_does_what_the_table_says_and_nothing_else() {
                 let answer = daybook.send(token, method.clone(), &path, &headers, body.clone()).await;
                 let found = answer.status.as_u16();
                 match role {
+                    // A token opens nothing where a signature is asked for.
+                    _ if callers == Callers::Signers => {
+                        let challenge = answer.header("www-authenticate").to_owned();
+                        answer.is(401, "signature-refused");
+                        assert!(challenge.starts_with("Daybook-Signature"), "{name} {path}: {challenge}");
+                    }
                     None => {
                         let challenge = answer.header("www-authenticate").to_owned();
                         answer.is(401, "unauthorized");

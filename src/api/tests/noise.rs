@@ -94,6 +94,9 @@ fn no_request_makes_the_service_fail() {
         "/v1/events/4",
         "/v1/events/5/reverse",
         "/v1/tokens",
+        "/v1/webhooks",
+        "/v1/webhooks/desk",
+        "/v1/webhooks/desk/secret",
         "/v1/tile/entries/000.p/3",
         "/health/ready",
     ]
