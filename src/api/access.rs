@@ -1,7 +1,7 @@
 //! Who may do what: the token of a request, and the table of operations by role.
 
 use super::problem::Problem;
-use crate::journal::{Author, Journal, Principal};
+use crate::journal::{Author, Journal, Principal, now};
 use daybook_projections::Reach;
 use daybook_schemas::events::Role;
 use daybook_schemas::{AdvisorId, CorrelationId, PartyId, PortfolioId};
@@ -253,6 +253,11 @@ impl Caller {
             _ => None,
         };
         unknown.map_or(Ok(()), Err)
+    }
+
+    /// Whether the caller's token has ended by now.
+    pub(super) fn has_ended(&self) -> bool {
+        self.principal.expires.is_some_and(|expires| expires <= now())
     }
 
     /// Whether the caller's token still opens what it did, and still reaches a portfolio.

@@ -75,7 +75,8 @@ any state of knowledge (`known_at` or `at_sequence`: what had been recorded by t
 Decimals are strings. A figure that cannot be known is absent, and `missing` says why. Lists come by the page: send \
 `next` back as `cursor`; the pages of one list fit together however the ledger grows in between. Reads carry an \
 `ETag`: send it back in `If-None-Match`. Writes take an `Idempotency-Key`: the same request under the same key is \
-done once. Every error is `application/problem+json`, and its `type` never changes its meaning.";
+done once. Where a write takes `If-Match`, send the `ETag` of any present read of what is written to: the write is \
+refused with 412 if it was written to since, even in the last moment. Every error is `application/problem+json`, and its `type` never changes its meaning.";
 
 /// What happens in portfolios, and what is written of it.
 type OfPortfolios = (

@@ -14,6 +14,7 @@ mod preconditions;
 mod problems;
 mod proportions;
 mod repetition;
+mod streams;
 mod tags;
 mod webhooks;
 
@@ -86,9 +87,14 @@ impl Daybook {
         self.journal.issue_token(&Author::operator(), new, None).unwrap().secret
     }
 
+    /// The service's own answer, its body not yet read.
+    pub(super) async fn answer(&self, request: Request) -> Response {
+        self.endpoint.call(request).await.expect("the gate answers every error itself")
+    }
+
     pub(super) async fn call(&self, request: Request) -> Answer {
         let shown = format!("{} {}", request.method(), request.uri());
-        let response = self.endpoint.call(request).await.expect("the gate answers every error itself");
+        let response = self.answer(request).await;
         let (status, headers) = (response.status(), response.headers().clone());
         // A stream has no end to wait for.
         let streams = headers.get("content-type").is_some_and(|kind| kind == "text/event-stream");

@@ -58,6 +58,8 @@ pub(crate) struct Principal {
     pub(crate) reach_digest: Arc<str>,
     /// Whether the bearer sees percentages alone, never amounts.
     pub(crate) percentages_only: bool,
+    /// When the token ends.
+    pub(crate) expires: Option<Timestamp>,
 }
 
 /// What tokens reached when they were asked for last, so that it is not worked out for each request.
@@ -266,6 +268,7 @@ impl Journal {
             reach: reached.reach,
             reach_digest: reached.digest,
             percentages_only: granted.percentages_only,
+            expires: granted.expires,
         }
     }
 

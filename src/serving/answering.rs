@@ -53,13 +53,16 @@ impl<B: Body + Unpin> Body for Answering<B> {
         if self.ended {
             return Poll::Ready(None);
         }
-        if let Some(stopping) = &mut self.stopping
+        // A stream that knows that the service stops says so, and ends by itself.
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        if frame.is_pending()
+            && let Some(stopping) = &mut self.stopping
             && stopping.as_mut().poll(context).is_ready()
         {
             self.ended = true;
             return Poll::Ready(None);
         }
-        Pin::new(&mut self.body).poll_frame(context)
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,5 +1,6 @@
 //! The log as a stream: caught up with from the log, then told of what the log gains.
 
+use super::admission::Admission;
 use super::hub::{Item, Listener};
 use super::text::{self, End, HEARTBEAT, Woken};
 use crate::api::access::Caller;
@@ -95,7 +96,7 @@ pub(super) fn beginning(last: Option<&str>, from: Option<u64>, head: u64) -> Res
 /// A reader of the log.
 pub(super) struct Log {
     service: Service,
-    caller: Caller,
+    admission: Admission,
     filter: Filter,
     listener: Listener,
     stopping: watch::Receiver<bool>,
@@ -103,8 +104,6 @@ pub(super) struct Log {
     next: u64,
     /// The last id that the reader was sent.
     sent: u64,
-    /// Up to which event the caller's access was checked.
-    checked: u64,
     opened: bool,
     ended: bool,
 }
@@ -114,16 +113,14 @@ impl Log {
     pub(super) fn begin(service: Service, caller: Caller, filter: Filter, next: u64) -> Self {
         let listener = service.hub.listen(&service);
         let stopping = service.shared.stopping();
-        // Access was checked when the request came; what changed since is checked before the first event.
         Self {
             service,
-            caller,
+            admission: Admission::new(caller, None),
             filter,
             listener,
             stopping,
             next,
             sent: next - 1,
-            checked: 0,
             opened: false,
             ended: false,
         }
@@ -164,7 +161,7 @@ impl Log {
             let items = self.read().await?;
             if let Some(last) = items.last() {
                 let last = last.record.sequence;
-                self.check(false).await?;
+                self.admission.check(&self.service).await?;
                 let (text, looked_at) = self.written(&items);
                 self.next = looked_at.unwrap_or(last) + 1;
                 if !text.is_empty() {
@@ -175,7 +172,7 @@ impl Log {
                 }
             }
             if text::wait(self.listener.moved(), heartbeat, &mut self.stopping).await? == Woken::Silent {
-                self.check(true).await?;
+                self.admission.check(&self.service).await?;
                 let passed = self.next - 1;
                 let id = (passed > self.sent).then_some(passed);
                 self.sent = passed;
@@ -208,7 +205,6 @@ impl Log {
             // The stream has nothing more up to the head that was durable before it was read.
             self.next = head + 1;
         }
-
         Ok(records.into_iter().map(|record| Arc::new(Item::new(record))).collect())
     }
 
@@ -226,21 +222,5 @@ impl Log {
             }
         }
         (text, None)
-    }
-
-    /// Ends the stream where the caller may not read it any more.
-    async fn check(&mut self, always: bool) -> Result<(), End> {
-        let changed = self.service.hub.access();
-        if !always && self.checked > 0 && changed <= self.checked {
-            return Ok(());
-        }
-        match text::still_reaches(&self.service, &self.caller, None).await {
-            Ok(true) => {
-                self.checked = changed.max(1);
-                Ok(())
-            }
-            Ok(false) => Err(End::Access),
-            Err(_) => Err(End::Failed),
-        }
     }
 }

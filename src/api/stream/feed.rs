@@ -1,5 +1,6 @@
 //! A portfolio's figures for all who watch it: computed once when something changed that may concern them.
 
+use super::concern::{Concerned, Held};
 use super::hub::Hub;
 use crate::api::page::Pin;
 use crate::api::portfolios::summary;
@@ -8,11 +9,9 @@ use crate::api::proportions;
 use crate::api::seen;
 use crate::api::service::Service;
 use crate::journal::{Journal, now};
-use daybook_ledger::Record;
 use daybook_projections::AsOf;
-use daybook_schemas::{Day, InstrumentId, PortfolioId, Zone, stream};
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use daybook_schemas::{Day, PortfolioId, Zone};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 /// The figures as they were computed last.
@@ -28,7 +27,7 @@ pub(super) struct Published {
     /// The portfolio's own day, which is the moment of the figures.
     day: Day,
     zone: Zone,
-    /// The last event that was known to concern the portfolio before the figures were computed.
+    /// How often the portfolio had been touched before the figures were computed.
     touched: u64,
 }
 
@@ -42,11 +41,10 @@ impl Published {
 /// What all who watch a portfolio share.
 pub(super) struct Feed {
     portfolio: PortfolioId,
-    stream: String,
-    /// The last event that may concern the portfolio.
+    /// How often something happened that may concern the portfolio.
     touched: watch::Sender<u64>,
-    /// What the portfolio holds: their prices concern it.
-    held: Mutex<BTreeSet<InstrumentId>>,
+    /// What the portfolio holds: its prices concern it.
+    held: Mutex<Held>,
     published: tokio::sync::Mutex<Option<Arc<Published>>>,
 }
 
@@ -55,33 +53,24 @@ impl Feed {
     pub(super) fn new(portfolio: PortfolioId) -> Self {
         Self {
             portfolio,
-            stream: stream::portfolio(portfolio),
             touched: watch::Sender::new(0),
             held: Mutex::default(),
             published: tokio::sync::Mutex::new(None),
         }
     }
 
-    /// Whether a record may change the portfolio's figures.
-    pub(super) fn concerns(&self, record: &Record) -> bool {
-        match stream::category(&record.stream) {
-            "portfolio" => *record.stream == *self.stream,
-            "market" | "instrument" => match record.stream.rsplit('-').next().map(str::parse) {
-                Some(Ok(instrument)) => {
-                    self.held.lock().unwrap_or_else(PoisonError::into_inner).contains(&instrument)
-                }
-                // A rate between currencies.
-                _ => true,
-            },
-            // An import becomes visible, or is taken back.
-            "import" => true,
-            _ => false,
-        }
+    /// Whether any of some events may change the portfolio's figures.
+    pub(super) fn is_touched_by(&self, concerned: &Concerned) -> bool {
+        concerned.touches(self.portfolio, &self.held())
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that an event may concern the portfolio.
-    pub(super) fn touch(&self, sequence: u64) {
-        self.touched.send_replace(sequence);
+    pub(super) fn touch(&self) {
+        self.touched.send_modify(|touches| *touches += 1);
     }
 
     /// Tells whenever something may have changed.
@@ -101,18 +90,21 @@ impl Feed {
         let _turn = hub.reads.acquire().await;
         let portfolio = self.portfolio;
         let (computed, held) = service.blocking(move |journal| compute(journal, portfolio, touched)).await?;
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = held;
         let computed = Arc::new(computed);
         *published = Some(Arc::clone(&computed));
+        let mut before = self.held();
+        let more = !held.instruments.is_subset(&before.instruments) || (held.foreign && !before.foreign);
+        *before = held;
+        drop(before);
+        if more {
+            // What happened to it while the figures were computed was nobody's concern yet.
+            self.touch();
+        }
         Ok(computed)
     }
 }
 
-fn compute(
-    journal: &Journal,
-    portfolio: PortfolioId,
-    touched: u64,
-) -> Result<(Published, BTreeSet<InstrumentId>), Problem> {
+fn compute(journal: &Journal, portfolio: PortfolioId, touched: u64) -> Result<(Published, Held), Problem> {
     let (zone, known) = {
         let library = journal.library()?;
         let entry = library.directory.get(portfolio);
@@ -131,10 +123,14 @@ fn compute(
         let mut hasher = blake3::Hasher::new();
         hasher.update(full.to_string().as_bytes());
         hasher.update(proportions.to_string().as_bytes());
-        let held = view
-            .holdings()
-            .flat_map(|(_, instrument, _)| [instrument, view.library.instruments.canonical(instrument)])
-            .collect();
+        let held = Held {
+            instruments: view
+                .holdings()
+                .flat_map(|(_, instrument, _)| [instrument, view.library.instruments.canonical(instrument)])
+                .collect(),
+            foreign: view.holdings().any(|(.., holding)| holding.currency != view.portfolio.base_currency)
+                || view.summary().cash.keys().any(|currency| *currency != view.portfolio.base_currency),
+        };
         let published = Published {
             sequence: known,
             full: written,

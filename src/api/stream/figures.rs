@@ -1,5 +1,6 @@
 //! A portfolio's figures as a stream: the present ones first, then the latest whenever they changed.
 
+use super::admission::Admission;
 use super::feed::{Feed, Published};
 use super::hub::Listener;
 use super::text::{self, End, HEARTBEAT, Woken};
@@ -19,8 +20,7 @@ const PACE: Duration = Duration::from_millis(300);
 /// A reader of a portfolio's figures.
 pub(super) struct Figures {
     service: Service,
-    caller: Caller,
-    portfolio: PortfolioId,
+    admission: Admission,
     feed: Arc<Feed>,
     touched: watch::Receiver<u64>,
     stopping: watch::Receiver<bool>,
@@ -28,8 +28,6 @@ pub(super) struct Figures {
     _listener: Listener,
     sent: Option<Arc<Published>>,
     sent_at: Instant,
-    /// Up to which event the caller's access was checked.
-    checked: u64,
     ended: bool,
 }
 
@@ -47,15 +45,13 @@ impl Figures {
         let stopping = service.shared.stopping();
         Ok(Self {
             service,
-            caller,
-            portfolio,
+            admission: Admission::new(caller, Some(portfolio)),
             feed,
             touched,
             stopping,
             _listener: listener,
             sent: None,
             sent_at: Instant::now(),
-            checked: 0,
             ended: false,
         })
     }
@@ -86,9 +82,13 @@ impl Figures {
                 self.feed.current(&self.service, &self.service.hub).await.map_err(|_| End::Failed)?;
             let new = self.sent.as_ref().is_none_or(|sent| sent.figures != current.figures);
             if new {
-                self.check(false).await?;
+                self.admission.check(&self.service).await?;
                 let mut text = if self.sent.is_none() { text::opening() } else { String::new() };
-                let shown = if self.caller.percentages_only() { &current.proportions } else { &current.full };
+                let shown = if self.admission.caller().percentages_only() {
+                    &current.proportions
+                } else {
+                    &current.full
+                };
                 text::write(&mut text, Some("summary"), current.sequence, shown);
                 self.sent = Some(current);
                 self.sent_at = Instant::now();
@@ -104,25 +104,9 @@ impl Figures {
                 tokio::time::sleep_until(paced).await;
             };
             if text::wait(moved, heartbeat, &mut self.stopping).await? == Woken::Silent {
-                self.check(true).await?;
+                self.admission.check(&self.service).await?;
                 return Ok(text::heartbeat(None));
             }
-        }
-    }
-
-    /// Ends the stream where the caller may not read the portfolio any more.
-    async fn check(&mut self, always: bool) -> Result<(), End> {
-        let changed = self.service.hub.access();
-        if !always && self.checked > 0 && changed <= self.checked {
-            return Ok(());
-        }
-        match text::still_reaches(&self.service, &self.caller, Some(self.portfolio)).await {
-            Ok(true) => {
-                self.checked = changed.max(1);
-                Ok(())
-            }
-            Ok(false) => Err(End::Access),
-            Err(_) => Err(End::Failed),
         }
     }
 }

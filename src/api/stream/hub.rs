@@ -4,6 +4,7 @@
 //! whom they concern. A stream that falls behind the ring reads on from the log itself, so that a slow reader delays
 //! nobody, and costs no more memory than one that keeps up.
 
+use super::concern::Concerned;
 use super::feed::Feed;
 use crate::api::service::Service;
 use crate::journal::to_json;
@@ -179,10 +180,9 @@ impl Hub {
             let feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
             feeds.values().filter_map(Weak::upgrade).collect()
         };
-        for feed in feeds {
-            if let Some(record) = records.iter().rev().find(|record| feed.concerns(record)) {
-                feed.touch(record.sequence);
-            }
+        if !feeds.is_empty() {
+            let concerned = Concerned::by(&records);
+            feeds.iter().filter(|feed| feed.is_touched_by(&concerned)).for_each(|feed| feed.touch());
         }
         let mut ring = self.ring();
         for record in records {
@@ -196,7 +196,7 @@ impl Hub {
     fn skip_to(&self, sequence: u64) {
         self.access.store(sequence, Ordering::Release);
         let feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
-        feeds.values().filter_map(Weak::upgrade).for_each(|feed| feed.touch(sequence));
+        feeds.values().filter_map(Weak::upgrade).for_each(|feed| feed.touch());
         drop(feeds);
         self.ring().clear();
         self.seen.send_replace(sequence);

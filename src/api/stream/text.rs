@@ -1,9 +1,5 @@
 //! Server-Sent Events as they are written, and the answer that carries them.
 
-use crate::api::access::Caller;
-use crate::api::problem::Problem;
-use crate::api::service::Service;
-use daybook_schemas::PortfolioId;
 use futures_util::Stream;
 use poem::http::header::{CACHE_CONTROL, HeaderName};
 use poem::{Body, IntoResponse, Response};
@@ -91,17 +87,6 @@ pub(super) fn write(out: &mut String, event: Option<&str>, id: u64, json: &str) 
         let _ = writeln!(out, "event: {event}");
     }
     let _ = write!(out, "id: {id}\ndata: {json}\n\n");
-}
-
-/// Whether a caller may still read what is streamed to it.
-pub(super) async fn still_reaches(
-    service: &Service,
-    caller: &Caller,
-    portfolio: Option<PortfolioId>,
-) -> Result<bool, Problem> {
-    let _turn = service.hub.reads.acquire().await;
-    let caller = caller.clone();
-    service.blocking(move |journal| caller.still_reaches(journal, portfolio)).await
 }
 
 /// An answer that goes on.

@@ -244,7 +244,12 @@ async fn what_is_on_no_list_cannot_be_bought_and_can_be_sold() {
 }
 
 /// A client who owns a portfolio under a mandate, by token.
-fn client_of(daybook: &Daybook, portfolio: PortfolioId, mandate: Option<Mandate>, number: u8) -> String {
+pub(super) fn client_of(
+    daybook: &Daybook,
+    portfolio: PortfolioId,
+    mandate: Option<Mandate>,
+    number: u8,
+) -> String {
     let party = PartyId::from_bytes([number; 16]);
     let key = KeyId::Party(party);
     daybook.journal.add_keys(&[(key, [number; 64])]).unwrap();

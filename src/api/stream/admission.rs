@@ -1,0 +1,53 @@
+//! Whether a caller may still read what is streamed to it: checked before whatever is sent, as cheaply as can be.
+
+use super::text::{End, HEARTBEAT};
+use crate::api::access::Caller;
+use crate::api::service::Service;
+use daybook_schemas::PortfolioId;
+use tokio::time::Instant;
+
+/// A caller who was let in to a stream.
+pub(super) struct Admission {
+    caller: Caller,
+    portfolio: Option<PortfolioId>,
+    /// The last event that had changed who may read what when this was checked, and when that was.
+    checked: Option<(u64, Instant)>,
+}
+
+impl Admission {
+    /// Lets a caller in to what is streamed of a portfolio, or of the whole log.
+    pub(super) const fn new(caller: Caller, portfolio: Option<PortfolioId>) -> Self {
+        Self { caller, portfolio, checked: None }
+    }
+
+    /// Who was let in.
+    pub(super) const fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// Ends the stream where the caller may not read it any more: the token was revoked or has ended, or it no longer
+    /// reaches the portfolio. Reach may end with the day, without any event, so that it is looked at now and then.
+    pub(super) async fn check(&mut self, service: &Service) -> Result<(), End> {
+        if self.caller.has_ended() {
+            return Err(End::Access);
+        }
+        let changed = service.hub.access();
+        if let Some((up_to, at)) = self.checked
+            && changed <= up_to
+            && at.elapsed() < HEARTBEAT
+        {
+            return Ok(());
+        }
+        let looked_at = Instant::now();
+        let _turn = service.hub.reads.acquire().await;
+        let (caller, portfolio) = (self.caller.clone(), self.portfolio);
+        match service.blocking(move |journal| caller.still_reaches(journal, portfolio)).await {
+            Ok(true) => {
+                self.checked = Some((changed, looked_at));
+                Ok(())
+            }
+            Ok(false) => Err(End::Access),
+            Err(_) => Err(End::Failed),
+        }
+    }
+}
