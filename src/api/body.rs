@@ -358,16 +358,6 @@ impl Fields {
         }
     }
 
-    /// A whole number that is not negative; absent if the field is, or is null.
-    pub(super) fn whole(&mut self, name: &str) -> Option<u64> {
-        let value = self.take(name)?;
-        let number = value.as_u64();
-        if number.is_none() {
-            self.fault(name, format!("write a whole number, not {}", kind(&value)));
-        }
-        number
-    }
-
     /// A list of whole numbers that are not negative; empty if the field is absent.
     pub(super) fn wholes(&mut self, name: &str) -> Vec<u64> {
         let Some(value) = self.take(name) else { return Vec::new() };

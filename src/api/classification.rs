@@ -152,7 +152,8 @@ impl Classification {
                     country: asked.country,
                     from: asked.from.as_deref().and_then(|from| Day::parse(from).ok()),
                 };
-                let sequence = journal.classify_instrument(&caller.author(), id, &new, key)?;
+                let said_so = journal.classify_instrument(&caller.author(), id, &new, key.clone());
+                let sequence = attempt::done(journal, key.as_ref(), said_so.map_err(Problem::from))?;
                 let library = journal.library()?;
                 let all = library.instruments.classifications(id);
                 let item = all.iter().find(|classified| classified.sequence == sequence).map(said);

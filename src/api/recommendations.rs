@@ -6,6 +6,7 @@ use super::answer::{Found, Made, Question};
 use super::attempt::{self, Attempt};
 use super::body::{Fields, Form, Input};
 use super::page::{Limit, List, Page, Pin};
+use super::precondition::{Precondition, Standing};
 use super::problem::Problem;
 use super::record::{record, schema};
 use super::scalar::{
@@ -14,7 +15,9 @@ use super::scalar::{
 use super::seen::{self, records};
 use super::service::Service;
 use super::tags::Tag;
-use crate::journal::{AskedTrade, Journal, JournalError, Moment, NewAdvice, decode, instant, now};
+use crate::journal::{
+    AskedTrade, Author, Journal, JournalError, Moment, NewAdvice, Terms, decode, instant, now,
+};
 use daybook_ledger::{Direction, Record};
 use daybook_projections::{AdviceState, AsOf, Recommendation};
 use daybook_schemas::events::{DeclineReason, RecommendationIssued, Reference, Role};
@@ -180,7 +183,7 @@ impl ScreeningRequest {
 impl Form for RecommendationRequest {
     fn read(fields: &mut Fields) -> Self {
         let screening = ScreeningRequest::read(fields);
-        let version = fields.whole("profile_version");
+        let version = fields.whole_number("profile_version");
         let profile_version = version.and_then(|version| u32::try_from(version).ok());
         if version.is_some() && profile_version.is_none() {
             fields.fault("profile_version", "there is no such version");
@@ -322,7 +325,8 @@ impl Recommendations {
                     expires: asked.expires,
                     replaces: asked.replaces,
                 };
-                let (id, _) = journal.issue_recommendation(&caller.author(), &new, key)?;
+                let issued = journal.issue_recommendation(&caller.author(), &new, key.clone());
+                let (id, _) = attempt::done(journal, key.as_ref(), issued.map_err(Problem::from))?;
                 shown(journal, &caller, id, false)
             })
             .await
@@ -441,9 +445,16 @@ impl Recommendations {
                 let known = journal.known(&moment)?;
                 let at = moment.as_of.map_or_else(now, |as_of| as_of.instant(Zone::UTC));
                 let advice = visible(journal, &caller, id, at, known)?;
+                let is_fixed =
+                    moment.as_of.is_some() || moment.known_at.is_some() || moment.at_sequence.is_some();
+                let standing = if is_fixed {
+                    Standing::fixed(known)
+                } else {
+                    Standing::of_stream(journal, &stream::advice(id))?
+                };
                 let tag = {
                     let library = journal.library()?;
-                    question.tag(&[
+                    let depends = [
                         advice.last_sequence.min(known),
                         advice.state(at, known) as u64,
                         library.prices.last_sequence(),
@@ -451,7 +462,8 @@ impl Recommendations {
                         library.instruments.changed_at(),
                         u64::from_le_bytes(i64::from(at.day_in(Zone::UTC).number()).to_le_bytes()),
                         if rescreen { library.applied() } else { 0 },
-                    ])
+                    ];
+                    question.tag_of(&standing, &depends)
                 };
                 Found::new(tag, || {
                     let today = if rescreen { Some(screened_again(journal, &advice)?) } else { None };
@@ -503,22 +515,23 @@ impl Recommendations {
         &self,
         caller: Caller,
         attempt: Attempt,
+        precondition: Precondition,
         /// The recommendation
         id: Path<RecommendationKey>,
         /// Which attempt it is: the same request sent again under one key is done once
         #[oai(name = "Idempotency-Key")]
         _key: Header<Option<String>>,
+        /// The ETag of a read of the recommendation: the write is refused if it changed since
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
         input: Input<AcceptanceRequest>,
     ) -> Result<Made<RecommendationItem>, Problem> {
-        let (key, id, asked) = (attempt.commit_key(&caller, &input.canonical), id.0.0, input.value);
-        self.0
-            .blocking(move |journal| {
-                addressed(journal, &caller, id)?;
-                let author = caller.author();
-                let replayed = journal.accept_recommendation(&author, id, asked.note.as_deref(), key)?;
-                shown(journal, &caller, id, replayed)
-            })
-            .await
+        let (id, note) = (id.0.0, input.value.note);
+        let may = (Who::Client, attempt, precondition);
+        self.step(caller, may, id, &input.canonical, move |journal, author, _, terms| {
+            journal.accept_recommendation(author, id, note.as_deref(), terms)
+        })
+        .await
     }
 
     /// Decline a recommendation
@@ -529,25 +542,25 @@ impl Recommendations {
         &self,
         caller: Caller,
         attempt: Attempt,
+        precondition: Precondition,
         /// The recommendation
         id: Path<RecommendationKey>,
         /// Which attempt it is: the same request sent again under one key is done once
         #[oai(name = "Idempotency-Key")]
         _key: Header<Option<String>>,
+        /// The ETag of a read of the recommendation: the write is refused if it changed since
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
         input: Input<DeclineRequest>,
     ) -> Result<Made<RecommendationItem>, Problem> {
-        let (key, id, asked) = (attempt.commit_key(&caller, &input.canonical), id.0.0, input.value);
-        self.0
-            .blocking(move |journal| {
-                addressed(journal, &caller, id)?;
-                let reason = asked.reason.as_deref().and_then(DeclineReason::from_name);
-                let reason = reason.unwrap_or(DeclineReason::Unstated);
-                let author = caller.author();
-                let replayed =
-                    journal.decline_recommendation(&author, id, reason, asked.note.as_deref(), key)?;
-                shown(journal, &caller, id, replayed)
-            })
-            .await
+        let (id, asked) = (id.0.0, input.value);
+        let may = (Who::Client, attempt, precondition);
+        self.step(caller, may, id, &input.canonical, move |journal, author, _, terms| {
+            let reason = asked.reason.as_deref().and_then(DeclineReason::from_name);
+            let reason = reason.unwrap_or(DeclineReason::Unstated);
+            journal.decline_recommendation(author, id, reason, asked.note.as_deref(), terms)
+        })
+        .await
     }
 
     /// Withdraw a recommendation
@@ -558,22 +571,23 @@ impl Recommendations {
         &self,
         caller: Caller,
         attempt: Attempt,
+        precondition: Precondition,
         /// The recommendation
         id: Path<RecommendationKey>,
         /// Which attempt it is: the same request sent again under one key is done once
         #[oai(name = "Idempotency-Key")]
         _key: Header<Option<String>>,
+        /// The ETag of a read of the recommendation: the write is refused if it changed since
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
         input: Input<WithdrawalRequest>,
     ) -> Result<Made<RecommendationItem>, Problem> {
-        let (key, id, asked) = (attempt.commit_key(&caller, &input.canonical), id.0.0, input.value);
-        self.0
-            .blocking(move |journal| {
-                visible(journal, &caller, id, now(), u64::MAX)?;
-                let author = caller.author();
-                let replayed = journal.withdraw_recommendation(&author, id, asked.reason.as_deref(), key)?;
-                shown(journal, &caller, id, replayed)
-            })
-            .await
+        let (id, reason) = (id.0.0, input.value.reason);
+        let may = (Who::Firm, attempt, precondition);
+        self.step(caller, may, id, &input.canonical, move |journal, author, _, terms| {
+            journal.withdraw_recommendation(author, id, reason.as_deref(), terms)
+        })
+        .await
     }
 
     /// Record that a recommendation was carried out
@@ -585,22 +599,23 @@ impl Recommendations {
         &self,
         caller: Caller,
         attempt: Attempt,
+        precondition: Precondition,
         /// The recommendation
         id: Path<RecommendationKey>,
         /// Which attempt it is: the same request sent again under one key is done once
         #[oai(name = "Idempotency-Key")]
         _key: Header<Option<String>>,
+        /// The ETag of a read of the recommendation: the write is refused if it changed since
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
         input: Input<ExecutionRequest>,
     ) -> Result<Made<RecommendationItem>, Problem> {
-        let (key, id, asked) = (attempt.commit_key(&caller, &input.canonical), id.0.0, input.value);
-        self.0
-            .blocking(move |journal| {
-                visible(journal, &caller, id, now(), u64::MAX)?;
-                let fills = asked.fills.unwrap_or_default();
-                let replayed = journal.execute_recommendation(&caller.author(), id, &fills, key)?;
-                shown(journal, &caller, id, replayed)
-            })
-            .await
+        let (id, fills) = (id.0.0, input.value.fills.unwrap_or_default());
+        let may = (Who::Firm, attempt, precondition);
+        self.step(caller, may, id, &input.canonical, move |journal, author, _, terms| {
+            journal.execute_recommendation(author, id, &fills, terms)
+        })
+        .await
     }
 
     /// Ask that a blocked recommendation be allowed
@@ -611,27 +626,29 @@ impl Recommendations {
         &self,
         caller: Caller,
         attempt: Attempt,
+        precondition: Precondition,
         /// The recommendation
         id: Path<RecommendationKey>,
         /// Which attempt it is: the same request sent again under one key is done once
         #[oai(name = "Idempotency-Key")]
         _key: Header<Option<String>>,
+        /// The ETag of a read of the recommendation: the write is refused if it changed since
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
         input: Input<OverrideRequest>,
     ) -> Result<Made<RecommendationItem>, Problem> {
-        let (key, id, asked) = (attempt.commit_key(&caller, &input.canonical), id.0.0, input.value);
-        self.0
-            .blocking(move |journal| {
-                let advice = visible(journal, &caller, id, now(), u64::MAX)?;
-                let named: Option<AdvisorId> = asked.advisor.as_deref().and_then(|id| id.parse().ok());
-                let by = match caller.advisor() {
-                    Some(own) if named.is_none_or(|named| named == own) => own,
-                    Some(_) => return Err(Problem::forbidden("an advisor asks in their own name")),
-                    None => named.unwrap_or(advice.advisor),
-                };
-                let replayed = journal.request_override(&caller.author(), id, &asked.reason, by, key)?;
-                shown(journal, &caller, id, replayed)
-            })
-            .await
+        let (id, asked) = (id.0.0, input.value);
+        let named: Option<AdvisorId> = asked.advisor.as_deref().and_then(|id| id.parse().ok());
+        let own = caller.advisor();
+        if own.is_some() && named.is_some() && own != named {
+            return Err(Problem::forbidden("an advisor asks in their own name"));
+        }
+        let may = (Who::Firm, attempt, precondition);
+        self.step(caller, may, id, &input.canonical, move |journal, author, advice, terms| {
+            let by = own.or(named).unwrap_or(advice.advisor);
+            journal.request_override(author, id, &asked.reason, by, terms)
+        })
+        .await
     }
 
     /// Allow a blocked recommendation
@@ -642,14 +659,23 @@ impl Recommendations {
         &self,
         caller: Caller,
         attempt: Attempt,
+        precondition: Precondition,
         /// The recommendation
         id: Path<RecommendationKey>,
         /// Which attempt it is: the same request sent again under one key is done once
         #[oai(name = "Idempotency-Key")]
         _key: Header<Option<String>>,
+        /// The ETag of a read of the recommendation: the write is refused if it changed since
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
         input: Input<DecisionRequest>,
     ) -> Result<Made<RecommendationItem>, Problem> {
-        self.decide(caller, attempt, id.0.0, true, input).await
+        let (id, note) = (id.0.0, input.value.note);
+        let may = (Who::Firm, attempt, precondition);
+        self.step(caller, may, id, &input.canonical, move |journal, author, _, terms| {
+            journal.decide_override(author, id, true, note.as_deref(), terms)
+        })
+        .await
     }
 
     /// Refuse to allow a blocked recommendation
@@ -660,32 +686,67 @@ impl Recommendations {
         &self,
         caller: Caller,
         attempt: Attempt,
+        precondition: Precondition,
         /// The recommendation
         id: Path<RecommendationKey>,
         /// Which attempt it is: the same request sent again under one key is done once
         #[oai(name = "Idempotency-Key")]
         _key: Header<Option<String>>,
+        /// The ETag of a read of the recommendation: the write is refused if it changed since
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
         input: Input<DecisionRequest>,
     ) -> Result<Made<RecommendationItem>, Problem> {
-        self.decide(caller, attempt, id.0.0, false, input).await
+        let (id, note) = (id.0.0, input.value.note);
+        let may = (Who::Firm, attempt, precondition);
+        self.step(caller, may, id, &input.canonical, move |journal, author, _, terms| {
+            journal.decide_override(author, id, false, note.as_deref(), terms)
+        })
+        .await
     }
 }
 
+/// Whose word a step is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Who {
+    /// The client's, or that of whoever records it.
+    Client,
+    /// The firm's.
+    Firm,
+}
+
 impl Recommendations {
-    async fn decide(
+    /// Takes a step with a recommendation, and shows what it is then.
+    async fn step(
         &self,
         caller: Caller,
-        attempt: Attempt,
+        (who, attempt, precondition): (Who, Attempt, Precondition),
         id: RecommendationId,
-        allow: bool,
-        input: Input<DecisionRequest>,
+        canonical: &[u8],
+        take: impl FnOnce(&Journal, &Author, &Recommendation, Terms) -> Result<bool, JournalError>
+        + Send
+        + 'static,
     ) -> Result<Made<RecommendationItem>, Problem> {
-        let (key, asked) = (attempt.commit_key(&caller, &input.canonical), input.value);
+        let key = attempt.commit_key(&caller, canonical);
         self.0
             .blocking(move |journal| {
-                visible(journal, &caller, id, now(), u64::MAX)?;
-                let author = caller.author();
-                let replayed = journal.decide_override(&author, id, allow, asked.note.as_deref(), key)?;
+                let advice = visible(journal, &caller, id, now(), u64::MAX)?;
+                if who == Who::Client && caller.party().is_some() && !caller.knows_party(advice.party) {
+                    return Err(Problem::forbidden(
+                        "it was recommended to another owner of the portfolio, who answers it",
+                    ));
+                }
+                if attempt::earlier(journal, key.as_ref())?.is_some() {
+                    return shown(journal, &caller, id, true);
+                }
+                let taken = precondition.guard(
+                    || Standing::of_stream(journal, &stream::advice(id)),
+                    |expected| {
+                        let terms = Terms { commit_key: key.clone(), expected, ..Terms::default() };
+                        take(journal, &caller.author(), &advice, terms)
+                    },
+                );
+                let replayed = attempt::done(journal, key.as_ref(), taken)?;
                 shown(journal, &caller, id, replayed)
             })
             .await
@@ -731,17 +792,6 @@ fn visible(
         other => other.into(),
     })?;
     if is_visible(caller, &advice, at, known) { Ok(advice) } else { Err(unknown()) }
-}
-
-/// A recommendation on which the caller may give the client's word: the client, or whoever records it for the client.
-fn addressed(journal: &Journal, caller: &Caller, id: RecommendationId) -> Result<Recommendation, Problem> {
-    let advice = visible(journal, caller, id, now(), u64::MAX)?;
-    if caller.party().is_some() && !caller.knows_party(advice.party) {
-        return Err(Problem::forbidden(
-            "it was recommended to another owner of the portfolio, who answers it",
-        ));
-    }
-    Ok(advice)
 }
 
 /// A recommendation as it stands now, for whoever changed it.

@@ -3,7 +3,7 @@
 use super::issue::unsealed;
 use super::words;
 use crate::journal::{Author, Draft, Journal, JournalError, Terms, now};
-use daybook_ledger::{CommitKey, Expected};
+use daybook_ledger::Expected;
 use daybook_projections::{AdviceState, AdviceStep, Recommendation};
 use daybook_schemas::events::{
     DeclineReason, OverrideApproved, OverrideRefused, OverrideRequested, RecommendationAccepted,
@@ -26,9 +26,9 @@ impl Journal {
         author: &Author,
         id: RecommendationId,
         note: Option<&str>,
-        commit_key: Option<CommitKey>,
+        terms: Terms,
     ) -> Result<bool, JournalError> {
-        self.step(author, id, AdviceStep::Accepted, commit_key, |advice| {
+        self.step(author, id, AdviceStep::Accepted, terms, |advice| {
             let note = self.sealed(advice, "note", note)?;
             Ok(RecommendationAccepted { recommendation: id, note }.into())
         })
@@ -41,9 +41,9 @@ impl Journal {
         id: RecommendationId,
         reason: DeclineReason,
         note: Option<&str>,
-        commit_key: Option<CommitKey>,
+        terms: Terms,
     ) -> Result<bool, JournalError> {
-        self.step(author, id, AdviceStep::Declined, commit_key, |advice| {
+        self.step(author, id, AdviceStep::Declined, terms, |advice| {
             let note = self.sealed(advice, "note", note)?;
             Ok(RecommendationDeclined { recommendation: id, reason, note }.into())
         })
@@ -55,9 +55,9 @@ impl Journal {
         author: &Author,
         id: RecommendationId,
         reason: Option<&str>,
-        commit_key: Option<CommitKey>,
+        terms: Terms,
     ) -> Result<bool, JournalError> {
-        self.step(author, id, AdviceStep::Withdrawn, commit_key, |advice| {
+        self.step(author, id, AdviceStep::Withdrawn, terms, |advice| {
             let reason = self.sealed(advice, "reason", reason)?;
             Ok(RecommendationWithdrawn { recommendation: id, reason }.into())
         })
@@ -70,9 +70,9 @@ impl Journal {
         id: RecommendationId,
         reason: &str,
         requested_by: AdvisorId,
-        commit_key: Option<CommitKey>,
+        terms: Terms,
     ) -> Result<bool, JournalError> {
-        self.step(author, id, AdviceStep::OverrideRequested, commit_key, |advice| {
+        self.step(author, id, AdviceStep::OverrideRequested, terms, |advice| {
             let reason = words("reason", reason)?;
             let reason = Sealed::seal(&self.keys(), KeyId::Party(advice.party), &reason.to_owned())
                 .map_err(unsealed)?;
@@ -91,10 +91,10 @@ impl Journal {
         id: RecommendationId,
         allow: bool,
         note: Option<&str>,
-        commit_key: Option<CommitKey>,
+        terms: Terms,
     ) -> Result<bool, JournalError> {
         let step = if allow { AdviceStep::OverrideApproved } else { AdviceStep::OverrideRefused };
-        self.step(author, id, step, commit_key, |advice| {
+        self.step(author, id, step, terms, |advice| {
             self.check_second_person(author, advice)?;
             let note = self.sealed(advice, "note", note)?;
             let by: Box<str> = (&*author.actor).into();
@@ -133,9 +133,9 @@ impl Journal {
         author: &Author,
         id: RecommendationId,
         fills: &[u64],
-        commit_key: Option<CommitKey>,
+        terms: Terms,
     ) -> Result<bool, JournalError> {
-        self.step(author, id, AdviceStep::Executed, commit_key, |advice| {
+        self.step(author, id, AdviceStep::Executed, terms, |advice| {
             let fills = self.fills_of(advice, fills)?.into_iter().map(Reference::Sequence).collect();
             Ok(RecommendationExecuted { recommendation: id, fills }.into())
         })
@@ -179,10 +179,10 @@ impl Journal {
         author: &Author,
         id: RecommendationId,
         step: AdviceStep,
-        commit_key: Option<CommitKey>,
+        terms: Terms,
         event: impl FnOnce(&Recommendation) -> Result<Event, JournalError>,
     ) -> Result<bool, JournalError> {
-        if self.done_before(commit_key.as_ref())?.is_some() {
+        if self.done_before(terms.commit_key.as_ref())?.is_some() {
             return Ok(true);
         }
         let advice = self.recommendation(id)?;
@@ -195,11 +195,13 @@ impl Journal {
             });
         }
         let draft = Draft::new(stream::advice(id), now, event(&advice)?);
-        let expected = vec![(draft.stream.as_str().into(), Expected::Exactly(advice.version))];
-        let recorded = self.record(author, vec![draft], Terms { commit_key, expected, ..Terms::default() });
-        match recorded {
+        let mut terms = terms;
+        // Whoever named what must hold is told so; everybody else, that somebody was faster.
+        let named = !terms.expected.is_empty();
+        terms.expected.push((draft.stream.as_str().into(), Expected::Exactly(advice.version)));
+        match self.record(author, vec![draft], terms) {
             Ok(recorded) => Ok(recorded.already),
-            Err(JournalError::Append(daybook_ledger::AppendError::VersionConflict { .. })) => {
+            Err(JournalError::Append(daybook_ledger::AppendError::VersionConflict { .. })) if !named => {
                 Err(JournalError::Conflict {
                     detail: "somebody else did something with the recommendation at the same moment: read it again"
                         .to_owned(),
