@@ -39,6 +39,9 @@ pub struct SeriesDay {
     /// How far the return index stands below its peak, as a fraction; never positive.
     #[serde(with = "exact::option", skip_serializing_if = "Option::is_none")]
     pub drawdown: Option<Decimal>,
+    /// The return index at its end, 1 before the first day; absent once a flow of unknown value broke it.
+    #[serde(skip)]
+    pub index: Option<Decimal>,
     /// Why a figure of the day is absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missing: Option<String>,
@@ -180,6 +183,7 @@ impl Run {
             net_flow: None,
             daily_return: None,
             drawdown: None,
+            index: None,
             missing: Some(reason),
         }
     }
@@ -192,6 +196,7 @@ impl Run {
             net_flow: None,
             daily_return: None,
             drawdown: None,
+            index: None,
             missing: None,
         };
         if let Err(error) = self.compute(&mut day, flows, worth) {
@@ -259,6 +264,7 @@ impl Run {
             self.index = Some(grown);
             self.peak = self.peak.max(grown);
         }
+        day.index = self.index;
         match self.index {
             Some(index) => {
                 let below = subtract(decimal::divide(index, self.peak, RETURN_SCALE)?, Decimal::ONE)?;

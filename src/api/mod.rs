@@ -46,6 +46,8 @@ mod trades;
 mod transactions;
 mod upload;
 mod webhooks;
+mod views;
+mod views_described;
 
 use crate::journal::Journal;
 use crate::metrics::{Metrics, Requests};
@@ -96,8 +98,8 @@ type OfPortfolios = (
 /// What is known of markets.
 type OfMarkets = (prices::Prices, instruments::Instruments, classification::Classification);
 
-/// What is recommended, and by what it is judged.
-type OfAdvice = (recommendations::Recommendations, suitability::Suitability);
+/// What is recommended, by what it is judged, and what each person sees of it.
+type OfAdvice = (recommendations::Recommendations, suitability::Suitability, views::Views);
 
 /// The log itself, what it is kept current with, who is sent to, and who may do what.
 type OfTheLog = (events::Events, stream::Streams, tiles::Tiles, sync::Sync, tokens::Tokens, webhooks::Hooks);
@@ -124,8 +126,11 @@ fn resources(service: &Service) -> Resources {
         instruments::Instruments(service.clone()),
         classification::Classification(service.clone()),
     );
-    let of_advice =
-        (recommendations::Recommendations(service.clone()), suitability::Suitability(service.clone()));
+    let of_advice = (
+        recommendations::Recommendations(service.clone()),
+        suitability::Suitability(service.clone()),
+        views::Views(service.clone()),
+    );
     let of_the_log = (
         events::Events(service.clone()),
         stream::Streams(service.clone()),

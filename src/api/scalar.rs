@@ -110,6 +110,8 @@ id! {
     Import(daybook_schemas::ImportId), "An import's id";
     /// A token's id.
     Token(daybook_schemas::TokenId), "A token's id";
+    /// A team's id.
+    Team(daybook_schemas::TeamId), "A team's id";
     /// An advisor's id.
     Advisor(daybook_schemas::AdvisorId), "An advisor's id";
     /// A party's id.

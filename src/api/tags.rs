@@ -25,6 +25,8 @@ pub(super) enum Tag {
     Synchronisation,
     /// What others send here, and what is sent to others
     Webhooks,
+    /// What each person of the firm sees, as of any moment
+    Views,
     /// Who may do what
     Tokens,
 }

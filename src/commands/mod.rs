@@ -14,6 +14,7 @@ mod sync;
 mod terminal;
 mod token;
 mod verify;
+mod view;
 
 use crate::config::{Config, ConfigFaults, Flags, Loaded, ServiceFlags};
 use crate::journal::{Access, Journal, JournalError, Opening};
@@ -69,6 +70,8 @@ enum Command {
     /// Issue, list and revoke bearer tokens.
     #[command(subcommand)]
     Token(token::Token),
+    /// Show what an advisor, the firm or a client sees.
+    View(view::View),
     /// Keep the ledger in step with brokers and feeds of prices.
     #[command(subcommand)]
     Sync(sync::Sync),
@@ -285,6 +288,7 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         Command::Verify(command) => command.run(&context),
         Command::Export(command) => command.run(&context),
         Command::Token(command) => command.run(&context),
+        Command::View(command) => command.run(&context),
         Command::Sync(command) => command.run(&context),
         Command::Config(command) => command.run(&context),
         Command::Openapi(command) => command.run(&context),

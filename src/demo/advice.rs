@@ -11,9 +11,7 @@ use super::people::lead;
 use super::{fraction_of_parts, usd};
 use daybook_projections::At;
 use daybook_projections::firm_views::InForce;
-use daybook_projections::suitability::{
-    Allocation, Line, Overall, PlannedTrade, Risk, Size, overall, portfolio_risk,
-};
+use daybook_projections::suitability::{Allocation, Line, PlannedTrade, Risk, Size, overall, portfolio_risk};
 use daybook_schemas::events::{
     DeclineReason, Mandate, OverrideApproved, OverrideRefused, OverrideRequested, ProposedTrade,
     RecommendationAccepted, RecommendationDeclined, RecommendationExecuted, RecommendationExpired,
@@ -62,6 +60,8 @@ const STANDING: [(&str, usize, Fate); 6] = [
 
 /// Days after which an answer is not waited for any longer.
 const EXPIRES_AFTER_DAYS: i32 = 7;
+/// Days after which what is held back is not waited for any longer.
+const HELD_BACK_DAYS: i32 = 30;
 
 /// Carries out what was accepted since yesterday.
 pub(super) fn morning(account: &mut Account<'_>, day: usize) {
@@ -212,7 +212,9 @@ fn recommend(account: &mut Account<'_>, day: usize, idea: &Idea) {
         Side::Buy => format!("{} adds to what is underweight in the portfolio.", security.symbol),
         _ => format!("{} has run its course; the proceeds are better used elsewhere.", security.symbol),
     };
-    let expires = today.plus_days(EXPIRES_AFTER_DAYS).at_in(16, 0, Zone::NEW_YORK);
+    let held_back = overall(&screening).holds_back();
+    let days = if held_back { HELD_BACK_DAYS } else { EXPIRES_AFTER_DAYS };
+    let expires = today.plus_days(days).at_in(16, 0, Zone::NEW_YORK);
     let issued = RecommendationIssued {
         recommendation,
         portfolio: account.portfolio,
@@ -242,7 +244,7 @@ fn recommend(account: &mut Account<'_>, day: usize, idea: &Idea) {
     };
     account.log.note(stream::advice(recommendation), at, issued);
     let mut story = Story { account, recommendation, day, idea };
-    if overall(&screening) >= Overall::Unknown {
+    if held_back {
         story.held_back(&screening);
     } else {
         story.answered((today, 20, 15), expires);
@@ -306,7 +308,7 @@ impl Story<'_, '_> {
             let note = Some(self.account.sealed("small enough beside what she holds elsewhere"));
             if self.note(at, OverrideApproved { recommendation, approved_by: APPROVER.into(), note }) {
                 let tomorrow = self.account.market.date(self.day + 1);
-                let expires = today.plus_days(EXPIRES_AFTER_DAYS).at_in(16, 0, Zone::NEW_YORK);
+                let expires = today.plus_days(HELD_BACK_DAYS).at_in(16, 0, Zone::NEW_YORK);
                 self.answered((tomorrow, 9, 10), expires);
             }
         } else {

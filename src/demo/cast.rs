@@ -48,18 +48,18 @@ pub(super) struct Client {
 
 #[rustfmt::skip]
 pub(super) const CLIENTS: &[Client] = &[
-    Client { kind: PartyKind::Person, name: "Ann Lindholm", members: &[], advisor: 0, risk: RiskLevel::High, objective: Objective::Growth, horizon_years: 18, drawdown_max_percent: 25, instrument_max_percent: 60, reserve_dollars: 5_000, needs: "retires in eighteen years", reviewed_after_months: 17 },
-    Client { kind: PartyKind::Person, name: "Bo Lindholm", members: &[], advisor: 0, risk: RiskLevel::Medium, objective: Objective::Balanced, horizon_years: 16, drawdown_max_percent: 20, instrument_max_percent: 60, reserve_dollars: 5_000, needs: "retires in sixteen years", reviewed_after_months: 17 },
-    Client { kind: PartyKind::Joint, name: "Ann and Bo Lindholm", members: &[0, 1], advisor: 0, risk: RiskLevel::Medium, objective: Objective::Balanced, horizon_years: 6, drawdown_max_percent: 15, instrument_max_percent: 60, reserve_dollars: 20_000, needs: "a house in six years, two children at college", reviewed_after_months: 18 },
-    Client { kind: PartyKind::Person, name: "Carla Mendes", members: &[], advisor: 0, risk: RiskLevel::VeryHigh, objective: Objective::Growth, horizon_years: 22, drawdown_max_percent: 35, instrument_max_percent: 15, reserve_dollars: 10_000, needs: "sold a practice, lives on its proceeds later", reviewed_after_months: 20 },
+    Client { kind: PartyKind::Person, name: "Ann Lindholm", members: &[], advisor: 0, risk: RiskLevel::High, objective: Objective::Growth, horizon_years: 18, drawdown_max_percent: 25, instrument_max_percent: 60, reserve_dollars: 1_000, needs: "retires in eighteen years", reviewed_after_months: 17 },
+    Client { kind: PartyKind::Person, name: "Bo Lindholm", members: &[], advisor: 0, risk: RiskLevel::Medium, objective: Objective::Balanced, horizon_years: 16, drawdown_max_percent: 20, instrument_max_percent: 60, reserve_dollars: 1_000, needs: "retires in sixteen years", reviewed_after_months: 17 },
+    Client { kind: PartyKind::Joint, name: "Ann and Bo Lindholm", members: &[0, 1], advisor: 0, risk: RiskLevel::Medium, objective: Objective::Balanced, horizon_years: 6, drawdown_max_percent: 15, instrument_max_percent: 60, reserve_dollars: 500, needs: "a house in six years, two children at college", reviewed_after_months: 18 },
+    Client { kind: PartyKind::Person, name: "Carla Mendes", members: &[], advisor: 0, risk: RiskLevel::VeryHigh, objective: Objective::Growth, horizon_years: 22, drawdown_max_percent: 35, instrument_max_percent: 50, reserve_dollars: 1_500, needs: "sold a practice, lives on its proceeds later", reviewed_after_months: 20 },
     Client { kind: PartyKind::Person, name: "Dev Raman", members: &[], advisor: 1, risk: RiskLevel::VeryHigh, objective: Objective::Speculation, horizon_years: 10, drawdown_max_percent: 40, instrument_max_percent: 100, reserve_dollars: 0, needs: "trades for a living", reviewed_after_months: 14 },
-    Client { kind: PartyKind::Person, name: "Elsa Brandt", members: &[], advisor: 1, risk: RiskLevel::VeryLow, objective: Objective::Income, horizon_years: 4, drawdown_max_percent: 8, instrument_max_percent: 25, reserve_dollars: 15_000, needs: "monthly income beside her pension", reviewed_after_months: 9 },
-    Client { kind: PartyKind::Person, name: "Felix Oduya", members: &[], advisor: 1, risk: RiskLevel::VeryHigh, objective: Objective::Speculation, horizon_years: 8, drawdown_max_percent: 50, instrument_max_percent: 40, reserve_dollars: 0, needs: "hedges what he earns in the industry", reviewed_after_months: 21 },
-    Client { kind: PartyKind::Person, name: "Greta Novak", members: &[], advisor: 2, risk: RiskLevel::Medium, objective: Objective::Growth, horizon_years: 12, drawdown_max_percent: 20, instrument_max_percent: 15, reserve_dollars: 8_000, needs: "a sabbatical in five years", reviewed_after_months: 22 },
-    Client { kind: PartyKind::Person, name: "Hiro Tanabe", members: &[], advisor: 0, risk: RiskLevel::High, objective: Objective::Growth, horizon_years: 15, drawdown_max_percent: 30, instrument_max_percent: 20, reserve_dollars: 5_000, needs: "moves to Europe next year", reviewed_after_months: 19 },
-    Client { kind: PartyKind::Person, name: "Ines Castell", members: &[], advisor: 0, risk: RiskLevel::High, objective: Objective::Growth, horizon_years: 20, drawdown_max_percent: 30, instrument_max_percent: 25, reserve_dollars: 0, needs: "none before sixty", reviewed_after_months: 16 },
-    Client { kind: PartyKind::Trust, name: "Castell Family Trust", members: &[9], advisor: 0, risk: RiskLevel::Medium, objective: Objective::Preservation, horizon_years: 30, drawdown_max_percent: 15, instrument_max_percent: 20, reserve_dollars: 50_000, needs: "grants to two schools a year", reviewed_after_months: 21 },
-    Client { kind: PartyKind::Entity, name: "Brandywell Instruments Ltd.", members: &[], advisor: 1, risk: RiskLevel::Low, objective: Objective::Preservation, horizon_years: 3, drawdown_max_percent: 10, instrument_max_percent: 70, reserve_dollars: 100_000, needs: "three months of wages at any time", reviewed_after_months: 12 },
+    Client { kind: PartyKind::Person, name: "Elsa Brandt", members: &[], advisor: 1, risk: RiskLevel::VeryLow, objective: Objective::Income, horizon_years: 4, drawdown_max_percent: 8, instrument_max_percent: 25, reserve_dollars: 5_000, needs: "monthly income beside her pension", reviewed_after_months: 9 },
+    Client { kind: PartyKind::Person, name: "Felix Oduya", members: &[], advisor: 1, risk: RiskLevel::VeryHigh, objective: Objective::Speculation, horizon_years: 8, drawdown_max_percent: 50, instrument_max_percent: 60, reserve_dollars: 0, needs: "hedges what he earns in the industry", reviewed_after_months: 21 },
+    Client { kind: PartyKind::Person, name: "Greta Novak", members: &[], advisor: 2, risk: RiskLevel::Medium, objective: Objective::Growth, horizon_years: 12, drawdown_max_percent: 20, instrument_max_percent: 45, reserve_dollars: 500, needs: "a sabbatical in five years", reviewed_after_months: 22 },
+    Client { kind: PartyKind::Person, name: "Hiro Tanabe", members: &[], advisor: 0, risk: RiskLevel::High, objective: Objective::Growth, horizon_years: 15, drawdown_max_percent: 30, instrument_max_percent: 60, reserve_dollars: 1_000, needs: "moves to Europe next year", reviewed_after_months: 19 },
+    Client { kind: PartyKind::Person, name: "Ines Castell", members: &[], advisor: 0, risk: RiskLevel::High, objective: Objective::Growth, horizon_years: 20, drawdown_max_percent: 30, instrument_max_percent: 60, reserve_dollars: 0, needs: "none before sixty", reviewed_after_months: 16 },
+    Client { kind: PartyKind::Trust, name: "Castell Family Trust", members: &[9], advisor: 0, risk: RiskLevel::Medium, objective: Objective::Preservation, horizon_years: 30, drawdown_max_percent: 15, instrument_max_percent: 20, reserve_dollars: 0, needs: "grants to two schools a year", reviewed_after_months: 21 },
+    Client { kind: PartyKind::Entity, name: "Brandywell Instruments Ltd.", members: &[], advisor: 1, risk: RiskLevel::Low, objective: Objective::Preservation, horizon_years: 3, drawdown_max_percent: 10, instrument_max_percent: 70, reserve_dollars: 5_000, needs: "three months of wages at any time", reviewed_after_months: 12 },
 ];
 
 /// What a client's profile limits beside one instrument's part, from the last review on.
@@ -87,7 +87,7 @@ pub(super) const fn limits(client: usize) -> Limits {
             )),
             ..none
         },
-        7 => Limits { excluded_sectors: &["gambling"], issuer_max_percent: Some(20), ..none },
+        7 => Limits { excluded_sectors: &["gambling"], issuer_max_percent: Some(45), ..none },
         8 => Limits { sector_caps: &[("industrials", 45)], ..none },
         10 => Limits {
             excluded_sectors: &["energy"],
@@ -236,7 +236,7 @@ pub(super) const PORTFOLIOS: &[Plan] = &[
     Plan::new(3, "Income", Style::Income { picks: PAYERS, withdraw_dollars: 1_000, reinvest: false }, Northgate, Discretionary).deposits(310_000, 0),
     Plan::new(3, "Near money", DEFENSIVE, Harborline, Discretionary).opened(20).deposits(90_000, 0),
     Plan::new(4, "Day trading", Style::DayTrader, Quayside, ExecutionOnly).deposits(120_000, 0),
-    Plan::new(4, "Long term", GROWTH, Harborline, Advisory).opened(8).deposits(25_000, 1_000),
+    Plan::new(4, "Long term", GROWTH, Harborline, Discretionary).opened(8).deposits(25_000, 1_000),
     Plan::new(5, "Pension supplement", Style::Income { picks: CALM_PAYERS, withdraw_dollars: 1_400, reinvest: false }, Northgate, Discretionary).deposits(420_000, 0),
     Plan::new(5, "From her brother", Style::Income { picks: &[], withdraw_dollars: 0, reinvest: true }, Northgate, Advisory).opened(25).deposits(6_000, 0)
         .brings(&[("RUNK", 900, 41_300, 11), ("GLSP", 700, 35_150, 9), ("OSTB", 450, 9_875, 14)]),

@@ -10,6 +10,7 @@ mod delivery;
 mod entry;
 mod error;
 mod feed;
+mod firm_views;
 mod imports;
 mod keys;
 mod market;
@@ -30,6 +31,7 @@ pub(crate) use delivery::{Delivered, Delivery};
 pub(crate) use entry::{Author, Draft, decode, meta, to_json, type_name};
 pub(crate) use error::{Invalid, JournalError};
 pub(crate) use feed::{FeedBatch, FeedReport, FeedRow, Statement};
+pub(crate) use firm_views::{ViewRequest, Viewer};
 pub(crate) use imports::{ImportReport, ImportRequest};
 pub(crate) use notes::{Annotation, NewAnnotation, Plan};
 pub(crate) use portfolios::{NewPortfolio, is_same_request};
@@ -74,6 +76,8 @@ pub(crate) struct Journal {
     keys: KeyFile,
     library: RwLock<Library>,
     shelf: Shelf,
+    /// What views keep between two questions.
+    desk: firm_views::Desk,
     reaches: access::Reaches,
     notebooks: notes::Notebooks,
     importing: Mutex<()>,
@@ -165,6 +169,7 @@ impl Journal {
             ledger,
             keys,
             shelf: Shelf::default(),
+            desk: firm_views::Desk::default(),
             reaches: access::Reaches::default(),
             notebooks: notes::Notebooks::default(),
             importing: Mutex::new(()),
@@ -194,6 +199,7 @@ impl Journal {
             ledger,
             keys: KeyFile::in_memory(ring),
             shelf: Shelf::default(),
+            desk: firm_views::Desk::default(),
             reaches: access::Reaches::default(),
             notebooks: notes::Notebooks::default(),
             importing: Mutex::new(()),

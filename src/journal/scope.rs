@@ -27,6 +27,11 @@ pub(crate) fn within<T>(reach: Option<Arc<Reach>>, work: impl FnOnce() -> T) -> 
     work()
 }
 
+/// What the work on this thread may know of; all there is, if nothing is said.
+pub(super) fn current() -> Option<Arc<Reach>> {
+    REACH.with(|reach| reach.borrow().clone())
+}
+
 /// Whether the work on this thread may know of a portfolio.
 pub(super) fn reaches(portfolio: PortfolioId) -> bool {
     REACH.with(|reach| reach.borrow().as_ref().is_none_or(|reach| reach.portfolio(portfolio)))

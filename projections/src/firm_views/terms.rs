@@ -13,7 +13,7 @@ pub struct InForce<'a> {
     pub party: Option<PartyId>,
     /// The profile.
     pub profile: Option<&'a InvestmentProfileSet>,
-    /// When the party is to be looked at again.
+    /// When it is to be looked at again: as a profile of this portfolio alone says, else as the party is.
     pub review_due: Option<Day>,
     /// Weights to aim for: those of the model that the portfolio follows, else the profile's.
     pub targets: &'a [TargetWeight],
@@ -31,7 +31,11 @@ impl<'a> InForce<'a> {
         Self {
             party: governing.map(|(party, _)| party),
             profile,
-            review_due: governing.and_then(|(party, _)| firm.review_due(party, at)),
+            review_due: governing.and_then(|(party, said)| {
+                let of_party = firm.review_due(party, at);
+                let own = said.fact.review_due.filter(|_| said.fact.portfolio.is_some());
+                own.or(of_party)
+            }),
             targets: model.or_else(|| profile.map(|profile| profile.targets.as_slice())).unwrap_or_default(),
             mandate: firm.mandate(portfolio, at).map(|said| &said.fact.mandate),
         }

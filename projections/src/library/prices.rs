@@ -673,6 +673,17 @@ impl Prices {
         self.tracks.get(&instrument).map_or(0, |track| track.last_sequence)
     }
 
+    /// The sequence of the last price of an instrument or announcement about it; 0 for none. Imports that end or are
+    /// reverted change prices besides.
+    #[must_use]
+    pub fn head_of(&self, instrument: InstrumentId) -> u64 {
+        fn last<T>(all: Option<&Vec<Announced<T>>>) -> u64 {
+            all.into_iter().flatten().map(|one| one.sequence).max().unwrap_or(0)
+        }
+        let announced = last(self.splits.get(&instrument)).max(last(self.dividends.get(&instrument)));
+        self.last_sequence_of(instrument).max(announced)
+    }
+
     /// How many observations are resident.
     #[must_use]
     pub fn resident(&self) -> usize {

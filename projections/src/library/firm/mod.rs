@@ -4,6 +4,7 @@
 //! then and holding by then, the one that holds from the latest day counts, and of several from one day the one that
 //! was recorded last. A fact that was reversed by then counts no more.
 
+mod heads;
 mod people;
 mod reach;
 mod serving;
