@@ -301,7 +301,8 @@ impl Fields {
         Self { object, known: Vec::new(), faults: Vec::new() }
     }
 
-    fn take(&mut self, name: &str) -> Option<Value> {
+    /// A field as it stands there; absent if it is not, or is null.
+    pub(super) fn take(&mut self, name: &str) -> Option<Value> {
         self.known.push(name.to_owned());
         self.object.remove(name).filter(|value| !value.is_null())
     }
@@ -413,22 +414,52 @@ impl Fields {
                 return Vec::new();
             }
         };
-        let mut all = Vec::with_capacity(objects.len());
-        for (at, object) in objects.into_iter().enumerate() {
-            let place = format!("{name}[{at}]");
-            let Value::Object(object) = object else {
-                self.fault(&place, format!("write an object, not {}", kind(&object)));
-                continue;
-            };
-            let mut fields = Self::new(object);
-            all.push(read(&mut fields));
-            fields.refuse_unknown();
-            self.faults.extend(fields.faults.into_iter().map(|fault| Fault {
-                field: Some(format!("{place}.{}", fault.field.as_deref().unwrap_or_default())),
-                ..fault
-            }));
+        let places = (0..).map(|at: usize| format!("{name}[{at}]"));
+        objects
+            .into_iter()
+            .zip(places)
+            .filter_map(|(object, place)| self.nested(&place, object, &mut read))
+            .collect()
+    }
+
+    /// An object within the object, read by its fields; faults are named by its place, such as `contact.email`.
+    pub(super) fn object<T>(&mut self, name: &str, mut read: impl FnMut(&mut Self) -> T) -> Option<T> {
+        let object = self.take(name)?;
+        self.nested(name, object, &mut read)
+    }
+
+    fn nested<T>(&mut self, place: &str, object: Value, read: &mut impl FnMut(&mut Self) -> T) -> Option<T> {
+        let Value::Object(object) = object else {
+            self.fault(place, format!("write an object, not {}", kind(&object)));
+            return None;
+        };
+        let mut fields = Self::new(object);
+        let value = read(&mut fields);
+        fields.refuse_unknown();
+        self.faults.extend(fields.faults.into_iter().map(|fault| Fault {
+            field: Some(format!("{place}.{}", fault.field.as_deref().unwrap_or_default())),
+            ..fault
+        }));
+        Some(value)
+    }
+
+    /// Whether a field is there and says null.
+    pub(super) fn is_null(&self, name: &str) -> bool {
+        self.object.get(name).is_some_and(Value::is_null)
+    }
+
+    /// Whether a field is there and says something.
+    pub(super) fn says(&mut self, name: &str) -> bool {
+        let there = self.object.get(name).is_some_and(|value| !value.is_null());
+        if !there {
+            self.take(name);
         }
-        all
+        there
+    }
+
+    /// Whether nothing was found wrong so far.
+    pub(super) fn is_sound(&self) -> bool {
+        self.faults.is_empty()
     }
 
     fn refuse_unknown(&mut self) -> bool {
@@ -452,7 +483,8 @@ impl Fields {
     }
 }
 
-const fn kind(value: &Value) -> &'static str {
+/// What a value is, in words.
+pub(super) const fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "true or false",

@@ -2,29 +2,36 @@
 
 mod access;
 mod advice;
+mod advisors;
 mod annotations;
 mod answer;
 mod attempt;
 mod body;
 mod classification;
+mod clients;
 mod cross_origin;
 mod document;
 mod equity;
 mod events;
+mod firm;
 mod gate;
 mod health;
 mod holdings;
+mod households;
 mod imports;
 mod instruments;
 mod metrics;
+mod models;
 mod operations;
 mod orders;
 mod page;
+mod parties;
 mod plans;
 mod portfolios;
 mod precondition;
 mod prices;
 mod problem;
+mod profiles;
 mod proportions;
 mod quarantine;
 mod rates;
@@ -38,12 +45,15 @@ mod suitability;
 mod summaries;
 mod sync;
 mod tags;
+mod teams;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod tiles;
 mod tokens;
 mod trades;
 mod transactions;
+mod typed;
 mod upload;
 mod webhooks;
 mod views;
@@ -100,12 +110,24 @@ type OfMarkets = (prices::Prices, instruments::Instruments, classification::Clas
 
 /// What is recommended, by what it is judged, and what each person sees of it.
 type OfAdvice = (recommendations::Recommendations, suitability::Suitability, views::Views);
+/// The firm: who advises, who is advised, and on what terms.
+type OfTheFirm = (
+    advisors::Advisors,
+    teams::Teams,
+    parties::Parties,
+    clients::Clients,
+    profiles::Profiles,
+    households::Households,
+    models::Models,
+    terms::Terms,
+);
+
 
 /// The log itself, what it is kept current with, who is sent to, and who may do what.
 type OfTheLog = (events::Events, stream::Streams, tiles::Tiles, sync::Sync, tokens::Tokens, webhooks::Hooks);
 
 /// Every resource, in groups: a tuple of resources has an end.
-type Resources = (OfPortfolios, OfMarkets, OfAdvice, OfTheLog);
+type Resources = (OfPortfolios, OfMarkets, OfTheFirm, OfAdvice, OfTheLog);
 
 fn resources(service: &Service) -> Resources {
     let of_portfolios = (
@@ -131,6 +153,16 @@ fn resources(service: &Service) -> Resources {
         suitability::Suitability(service.clone()),
         views::Views(service.clone()),
     );
+    let of_the_firm = (
+        advisors::Advisors(service.clone()),
+        teams::Teams(service.clone()),
+        parties::Parties(service.clone()),
+        clients::Clients(service.clone()),
+        profiles::Profiles(service.clone()),
+        households::Households(service.clone()),
+        models::Models(service.clone()),
+        terms::Terms(service.clone()),
+    );
     let of_the_log = (
         events::Events(service.clone()),
         stream::Streams(service.clone()),
@@ -139,7 +171,7 @@ fn resources(service: &Service) -> Resources {
         tokens::Tokens(service.clone()),
         webhooks::Hooks(service.clone()),
     );
-    (of_portfolios, of_markets, of_advice, of_the_log)
+    (of_portfolios, of_markets, of_the_firm, of_advice, of_the_log)
 }
 
 /// The resources as the document describes them; it serves none of them and needs no journal.

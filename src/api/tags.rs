@@ -27,6 +27,12 @@ pub(super) enum Tag {
     Webhooks,
     /// What each person of the firm sees, as of any moment
     Views,
+    /// The firm's advisors and their teams
+    Advisors,
+    /// Parties, the clients among them, their profiles, reviews and households
+    Clients,
+    /// Model portfolios
+    Models,
     /// Who may do what
     Tokens,
 }

@@ -5,6 +5,7 @@
 //! was recorded last. A fact that was reversed by then counts no more.
 
 mod heads;
+mod history;
 mod people;
 mod reach;
 mod serving;

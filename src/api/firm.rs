@@ -1,0 +1,377 @@
+//! The firm as its routes show it: on a day, as known at a sequence, people by their names where the keys are at hand.
+
+use super::access::Caller;
+use super::answer::{Found, Question};
+use super::page::{List, Page, Pin};
+use super::problem::Problem;
+use super::record::record;
+use super::scalar::{
+    Advisor as AdvisorKey, Date, Household as HouseholdKey, Party as PartyKey, Sequence, Team as TeamKey,
+    Time,
+};
+use super::service::Service;
+use crate::journal::{HistoricFact, Journal, Moment, Subject, today};
+use daybook_projections::{AsOf, At, Library, Serving};
+use daybook_schemas::events::{Assignee, Contact};
+use daybook_schemas::{AdvisorId, Day, KeyRing, PartyId, Zone};
+use poem_openapi::types::{Any, ToJSON};
+use serde_json::Value;
+
+record! {
+    /// How somebody can be reached.
+    ContactItem {
+        /// E-mail address
+        email: Option<String>,
+        /// Telephone number
+        telephone: Option<String>,
+        /// Postal address
+        address: Option<String>,
+    }
+}
+
+record! {
+    /// An advisor, by name.
+    AdvisorRef {
+        /// The advisor
+        advisor: AdvisorKey,
+        /// The name; absent where its key is erased
+        name: Option<String>,
+    }
+}
+
+record! {
+    /// A party, by name.
+    PartyRef {
+        /// The party
+        party: PartyKey,
+        /// Its name; absent where its key is erased
+        name: Option<String>,
+    }
+}
+
+record! {
+    /// A team, by name.
+    TeamRef {
+        /// The team
+        team: TeamKey,
+        /// Its name
+        name: String,
+    }
+}
+
+record! {
+    /// A household, by name.
+    HouseholdRef {
+        /// The household
+        household: HouseholdKey,
+        /// Its name; absent where its key is erased
+        name: Option<String>,
+    }
+}
+
+record! {
+    /// One who serves a client: an advisor or a team.
+    ServingItem {
+        /// The advisor
+        advisor: Option<AdvisorKey>,
+        /// The team, where it is one
+        team: Option<TeamKey>,
+        /// The name; absent where its key is erased
+        name: Option<String>,
+        /// `lead`, `support` or `deputy`
+        role: String,
+        /// The first day
+        from: Date,
+        /// The last day, where it has one
+        until: Option<Date>,
+    }
+}
+
+record! {
+    /// The event that took a fact back.
+    ReversedItem {
+        /// The event
+        event: Sequence,
+        /// When it was recorded
+        recorded_at: Time,
+        /// Who recorded it
+        actor: String,
+        /// Why; absent where its key is erased
+        reason: Option<String>,
+    }
+}
+
+record! {
+    /// A fact as it was recorded.
+    HistoryItem {
+        /// The event that states it
+        event: Sequence,
+        /// What kind of event it is
+        type_name = "type": String,
+        /// The first day on which it holds
+        from: Date,
+        /// When it happened in the world
+        occurred_at: Time,
+        /// When it was recorded
+        recorded_at: Time,
+        /// Who recorded it
+        actor: String,
+        /// What it says, as the payload of the event does; names and words are opened, and absent where their key is erased
+        fact: Any<Value>,
+        /// The event that took it back, where one did
+        reversed: Option<ReversedItem>,
+    }
+}
+
+/// The firm at a moment.
+pub(super) struct Seen<'a> {
+    pub(super) journal: &'a Journal,
+    pub(super) library: &'a Library,
+    pub(super) keys: &'a KeyRing,
+    pub(super) at: At,
+    pub(super) pin: Pin,
+    /// Whether whoever asks said how much is to be known.
+    fixed: bool,
+}
+
+/// Shows the firm at a moment, or as the first page of a list saw it.
+pub(super) fn see<T>(
+    journal: &Journal,
+    moment: &Moment,
+    page: Option<&Page>,
+    show: impl FnOnce(&Seen<'_>) -> Result<T, Problem>,
+) -> Result<T, Problem> {
+    let fixed = moment.known_at.is_some()
+        || moment.at_sequence.is_some()
+        || page.is_some_and(|page| page.pin.is_some());
+    let known = if fixed { Some(journal.known(moment)?) } else { None };
+    let library = journal.library()?;
+    let day = moment.as_of.map_or_else(today, |as_of| as_of.day(Zone::UTC));
+    let present = Pin { known: known.unwrap_or_else(|| library.applied()), as_of: AsOf::Day(day) };
+    let pin = page.map_or(Ok(present), |page| page.pinned(library.applied(), present))?;
+    let keys = journal.keys();
+    let at = At { day: pin.as_of.day(Zone::UTC), known: pin.known };
+    show(&Seen { journal, library: &library, keys: &keys, at, pin, fixed })
+}
+
+/// Answers a read at a moment, unless the caller has the answer already. `find` refuses what is not there, and says what
+/// the answer depends on beside the moment.
+pub(super) async fn one<T: ToJSON + Send + 'static>(
+    service: &Service,
+    question: Question,
+    moment: Moment,
+    find: impl FnOnce(&Seen<'_>) -> Result<Vec<u64>, Problem> + Send + 'static,
+    show: impl FnOnce(&Seen<'_>) -> Result<T, Problem> + Send + 'static,
+) -> Result<Found<T>, Problem> {
+    service
+        .blocking(move |journal| {
+            see(journal, &moment, None, |seen| {
+                let depends = find(seen)?;
+                Found::new(question.tag(&seen.dependencies(&depends)), || show(seen))
+            })
+        })
+        .await
+}
+
+/// Answers a page of a list at a moment, unless the caller has the answer already.
+pub(super) async fn list<I, T: ToJSON + Send + 'static>(
+    service: &Service,
+    question: Question,
+    moment: Moment,
+    page: Page,
+    items: impl FnOnce(&Seen<'_>) -> Result<Vec<I>, Problem> + Send + 'static,
+    key: impl Fn(&I) -> String + Send + 'static,
+    show: impl Fn(&Seen<'_>, I) -> Result<T, Problem> + Send + 'static,
+) -> Result<Found<List<T>>, Problem>
+where
+    List<T>: ToJSON,
+{
+    service
+        .blocking(move |journal| {
+            see(journal, &moment, Some(&page), |seen| {
+                let items = items(seen)?;
+                let tag = question.tag(&seen.dependencies(&[seen.library.firm.changed_at()]));
+                Found::new(tag, || page.cut(seen.pin, items, key, |item| show(seen, item)))
+            })
+        })
+        .await
+}
+
+/// Answers a page of somebody's history, the oldest fact first.
+pub(super) async fn history(
+    service: &Service,
+    question: Question,
+    moment: Moment,
+    page: Page,
+    subject: Subject,
+    find: impl FnOnce(&Seen<'_>) -> Result<(), Problem> + Send + 'static,
+) -> Result<Found<List<HistoryItem>>, Problem> {
+    let bounded = moment.as_of.is_some();
+    list(
+        service,
+        question,
+        moment,
+        page,
+        move |seen| {
+            find(seen)?;
+            let mut facts = seen.journal.firm_history(seen.library, seen.keys, subject, seen.pin.known)?;
+            // Without a bound on what had occurred, what is known of the future belongs to the history too.
+            facts.retain(|fact| !bounded || fact.from <= seen.at.day);
+            Ok(facts)
+        },
+        |fact| fact.entered.sequence.to_string(),
+        |seen, fact| Ok(seen.history_item(&fact)),
+    )
+    .await
+}
+
+impl Seen<'_> {
+    /// What an answer depends on: the moment, what instruments are called, and what else is given; of a view whose
+    /// knowledge is fixed, that alone.
+    fn dependencies(&self, depends: &[u64]) -> Vec<u64> {
+        let day = u64::from_le_bytes(i64::from(self.at.day.number()).to_le_bytes());
+        let mut all = vec![day, self.library.instruments.changed_at()];
+        if self.fixed {
+            all.push(self.pin.known);
+        } else {
+            all.extend(depends);
+        }
+        all
+    }
+
+    /// The head that the answer reflects.
+    pub(super) fn sequence(&self) -> Sequence {
+        Sequence(self.pin.known)
+    }
+
+    /// The day for which the answer holds.
+    pub(super) fn as_of(&self) -> Date {
+        Date(self.at.day)
+    }
+
+    /// An advisor's name; also of one who joins later.
+    pub(super) fn advisor_name(&self, id: AdvisorId) -> Option<String> {
+        let firm = &self.library.firm;
+        let found = firm.advisor(id, self.at).or_else(|| firm.advisor(id, self.ever()));
+        found?.name.open(self.keys).ok()
+    }
+
+    /// A party's name; also of one that comes later.
+    pub(super) fn party_name(&self, id: PartyId) -> Option<String> {
+        let firm = &self.library.firm;
+        let found = firm.party(id, self.at).or_else(|| firm.party(id, self.ever()));
+        found?.name.open(self.keys).ok()
+    }
+
+    /// All days, as far as is known.
+    pub(super) fn ever(&self) -> At {
+        At { day: Day::from_number(i32::MAX), known: self.at.known }
+    }
+
+    pub(super) fn advisor_ref(&self, id: AdvisorId) -> AdvisorRef {
+        AdvisorRef { advisor: id.into(), name: self.advisor_name(id) }
+    }
+
+    pub(super) fn party_ref(&self, id: PartyId) -> PartyRef {
+        PartyRef { party: id.into(), name: self.party_name(id) }
+    }
+
+    /// Who serves a client, whoever answers for it first.
+    pub(super) fn serving(&self, party: PartyId) -> Vec<ServingItem> {
+        self.library
+            .firm
+            .serving(party, self.at)
+            .into_iter()
+            .map(|serving| self.serving_item(serving))
+            .collect()
+    }
+
+    fn serving_item(&self, serving: Serving) -> ServingItem {
+        let (advisor, team, name) = match serving.to {
+            Assignee::Advisor(id) => (Some(id), None, self.advisor_name(id)),
+            Assignee::Team(id) => {
+                let team = self.library.firm.team(id, self.at);
+                (None, Some(id), team.map(|said| said.fact.name.to_string()))
+            }
+        };
+        ServingItem {
+            advisor: advisor.map(AdvisorKey),
+            team: team.map(TeamKey),
+            name,
+            role: serving.role.to_string(),
+            from: serving.from.into(),
+            until: serving.until.map(Date),
+        }
+    }
+
+    /// The household that a party belongs to.
+    pub(super) fn household_ref(&self, party: PartyId) -> Option<HouseholdRef> {
+        let said = self.library.firm.household_of(party, self.at)?;
+        let name = said.fact.name.open(self.keys).ok();
+        Some(HouseholdRef { household: said.fact.household.into(), name })
+    }
+
+    /// A fact of a history.
+    pub(super) fn history_item(&self, fact: &HistoricFact) -> HistoryItem {
+        HistoryItem {
+            event: Sequence(fact.entered.sequence),
+            type_name: fact.event.event_type().name().to_owned(),
+            from: fact.from.into(),
+            occurred_at: fact.occurred_at.into(),
+            recorded_at: fact.entered.recorded_at.into(),
+            actor: fact.entered.actor.clone(),
+            fact: Any(fact.opened(self.keys)),
+            reversed: reversed(fact),
+        }
+    }
+}
+
+/// The event that took a fact back.
+pub(super) fn reversed(fact: &HistoricFact) -> Option<ReversedItem> {
+    fact.reversed.as_ref().map(|entered| ReversedItem {
+        event: Sequence(entered.sequence),
+        recorded_at: entered.recorded_at.into(),
+        actor: entered.actor.clone(),
+        reason: fact.reason.clone(),
+    })
+}
+
+/// How somebody can be reached.
+pub(super) fn contact(contact: Option<Contact>) -> Option<ContactItem> {
+    contact.map(|contact| ContactItem {
+        email: contact.email,
+        telephone: contact.telephone,
+        address: contact.address,
+    })
+}
+
+/// Shows what a write recorded: as of the day from which it holds, as known when it was recorded.
+pub(super) fn recorded<T>(
+    journal: &Journal,
+    day: Day,
+    sequence: u64,
+    show: impl FnOnce(&Seen<'_>) -> Result<T, Problem>,
+) -> Result<T, Problem> {
+    let moment = Moment { as_of: Some(AsOf::Day(day)), known_at: None, at_sequence: Some(sequence) };
+    see(journal, &moment, None, show)
+}
+
+/// Whether a state is wanted: `active` unless another is said.
+pub(super) fn wanted(
+    state: Option<&str>,
+    present: &'static str,
+    past: &'static str,
+) -> Result<(bool, bool), Problem> {
+    match state {
+        None => Ok((true, false)),
+        Some(state) if state == present => Ok((true, false)),
+        Some(state) if state == past => Ok((false, true)),
+        Some("all") => Ok((true, true)),
+        Some(_) => Err(Problem::parameter("state", format!("write {present}, {past} or all"))),
+    }
+}
+
+/// The words for what one may not know of are those for what is not there.
+pub(super) fn check_party(caller: &Caller, party: PartyId) -> Result<(), Problem> {
+    if caller.knows_party(party) { Ok(()) } else { Err(Problem::not_found("party", party)) }
+}
