@@ -39,7 +39,7 @@ pub(super) enum Callers {
 const TABLE: &[(&str, Callers)] = &[
     ("listPortfolios", Callers::Onlookers),
     ("listSummaries", Callers::Onlookers),
-    ("openPortfolio", Callers::Administrators),
+    ("openPortfolio", Callers::Advisers),
     ("readPortfolio", Callers::Onlookers),
     ("followPortfolio", Callers::Onlookers),
     ("listPositions", Callers::Onlookers),

@@ -13,6 +13,7 @@ use super::service::Service;
 use super::tags::Tag;
 use crate::journal::{Journal, JournalError, Terms, to_json};
 use daybook_ledger::{Direction, Record};
+use daybook_schemas::events::Role;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::types::Any;
@@ -171,6 +172,11 @@ impl Events {
                     .and_then(|record| daybook_schemas::stream::portfolio_of(&record.stream));
                 if !caller.knows_of(about) {
                     return Err(Problem::not_found("event", target));
+                }
+                if *caller.role() != Role::Administrator && journal.library()?.firm.is_fact(target) {
+                    return Err(Problem::forbidden(
+                        "a fact about the firm is taken back by an administrator: ask one, or record what holds instead",
+                    ));
                 }
                 let earlier = attempt::earlier(journal, key.as_ref())?;
                 let replayed = earlier.is_some();

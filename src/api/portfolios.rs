@@ -5,7 +5,7 @@ use super::answer::{Found, Made, Question, Shown};
 use super::attempt::{self, Attempt};
 use super::body::{Fields, Form, Input};
 use super::page::{Limit, List, Page, Pin};
-use super::problem::Problem;
+use super::problem::{Fault, Problem};
 use super::proportions::{self, PortfolioProportions};
 use super::record::{record, schema};
 use super::scalar::{Account, CurrencyCode, Exact, Instrument, Portfolio, Sequence, Time, TimeOrDate};
@@ -140,6 +140,8 @@ record! {
         zone: Option<String>,
         /// The days of its series: `weekdays` (if not said), `daily` or `xnys`
         calendar: Option<String>,
+        /// The client who owns it from today (UTC) on, by the id of the party; nobody yet, if not said. An advisor names one of their own
+        client: Option<String>,
     }
 }
 
@@ -151,6 +153,7 @@ impl Form for PortfolioRequest {
             lots: fields.text("lots"),
             zone: fields.text("zone"),
             calendar: fields.text("calendar"),
+            client: fields.text("client"),
         }
     }
 }
@@ -231,6 +234,10 @@ impl Portfolios {
     ) -> Result<Made<OpenedPortfolio>, Problem> {
         let key = attempt.commit_key(&caller, &input.canonical);
         let asked = input.value;
+        if asked.client.is_none() && !caller.knows_of(None) {
+            let detail = "an advisor opens portfolios for clients: say for which of your own";
+            return Err(vec![Fault::new("client", detail)].into());
+        }
         self.0
             .blocking(move |journal| {
                 let replayed = attempt::earlier(journal, key.as_ref())?.is_some();
@@ -242,7 +249,8 @@ impl Portfolios {
                     &or(&asked.lots, "fifo"),
                     &or(&asked.zone, "America/New_York"),
                     &or(&asked.calendar, "weekdays"),
-                )?;
+                )?
+                .owned_by(asked.client.as_deref())?;
                 let id = journal.open_portfolio(&caller.author(), &new, key)?;
                 let opened = journal.library()?.directory.get(id).map_or(0, |portfolio| portfolio.opened);
                 let body = OpenedPortfolio {

@@ -4,7 +4,7 @@ use super::{CommandError, Context, Outcome, Place, terminal};
 use crate::journal::{Access, Author, JournalError, NewPortfolio};
 use clap::Subcommand;
 use daybook_schemas::events::{Calendar, LotMethod};
-use daybook_schemas::{Currency, Zone};
+use daybook_schemas::{Currency, PartyId, Zone};
 use serde_json::{Value, json};
 
 /// What a list says of each portfolio.
@@ -36,6 +36,9 @@ pub(super) struct Open {
     /// The days of its series: weekdays, daily or xnys.
     #[arg(long, default_value = "weekdays")]
     calendar: String,
+    /// The client who owns it from today on, by the id of the party; nobody yet, if not said.
+    #[arg(long, value_name = "ID")]
+    client: Option<String>,
 }
 
 /// List the portfolios.
@@ -57,7 +60,8 @@ impl Portfolio {
 
 impl Open {
     fn run(self, context: &Context) -> Result<Outcome, CommandError> {
-        let new = NewPortfolio::parse(&self.name, &self.currency, &self.lots, &self.zone, &self.calendar)?;
+        let new = NewPortfolio::parse(&self.name, &self.currency, &self.lots, &self.zone, &self.calendar)?
+            .owned_by(self.client.as_deref())?;
         let id = match context.place(Access::Create)? {
             Place::Here(journal) => {
                 let id = journal.open_portfolio(&Author::operator(), &new, None)?.to_string();
@@ -67,7 +71,7 @@ impl Open {
             Place::There(remote) => {
                 let body = json!({
                     "name": self.name, "currency": self.currency, "lots": self.lots, "zone": self.zone,
-                    "calendar": self.calendar,
+                    "calendar": self.calendar, "client": self.client,
                 });
                 remote.post("portfolios", &body)?["id"].as_str().unwrap_or_default().to_owned()
             }
@@ -122,6 +126,15 @@ impl NewPortfolio {
             calendar: Calendar::from_name(calendar)
                 .filter(|calendar| calendar.code() != 0)
                 .ok_or_else(|| coded("calendar", calendar, "weekdays, daily, xnys"))?,
+            client: None,
         })
+    }
+
+    /// With the client who owns it.
+    pub(crate) fn owned_by(self, client: Option<&str>) -> Result<Self, JournalError> {
+        let id = |text: &str| {
+            text.parse::<PartyId>().map_err(|error| JournalError::field("client", error.to_string()))
+        };
+        Ok(Self { client: client.map(id).transpose()?, ..self })
     }
 }

@@ -50,6 +50,7 @@ pub(crate) fn start(journal: &Journal, config: &mut Config) -> Result<Running, L
                 lots: LotMethod::Fifo,
                 zone: Zone::NEW_YORK,
                 calendar: Calendar::Daily,
+                client: None,
             };
             let author = Author { actor: "demo".into(), source: "demo".into(), ..Author::operator() };
             let id = journal.open_portfolio(&author, &new, None)?;

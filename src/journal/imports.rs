@@ -665,6 +665,7 @@ mod tests {
                 lots: LotMethod::Fifo,
                 zone: Zone::NEW_YORK,
                 calendar: Calendar::Weekdays,
+                client: None,
             };
             let portfolio = journal.open_portfolio(&Author::operator(), &new, None).unwrap();
             Self { _directory: directory, journal, portfolio }

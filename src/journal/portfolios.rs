@@ -1,15 +1,16 @@
 //! Writing to portfolios: opening them, recording what a person states, and taking back what never happened.
 
 use super::access::id_parts;
+use super::firm::{Decision, Stated, sole_owner};
 use super::imports::{Placement, Said, check_reach, reversal_key};
 use super::{Author, Draft, Invalid, Journal, JournalError, Moment, Terms, decode, now};
 use crate::importers::{self, Place, PortfolioFacts, Role, TransactionFields, invisible};
-use daybook_ledger::{CommitKey, Expected};
+use daybook_ledger::CommitKey;
 use daybook_schemas::events::{
     Calendar, ContentHash, EventReversed, LotMethod, PortfolioOpened, QuarantineResolution,
     QuarantineResolved, Words,
 };
-use daybook_schemas::{Currency, Event, KeyId, PortfolioId, Sealed, Zone, stream};
+use daybook_schemas::{Currency, Event, KeyId, PartyId, PortfolioId, Sealed, Zone, stream};
 
 /// The rank of what a person types without a time of day: after the rows of files on that day, and among each other in
 /// the order they were recorded.
@@ -28,6 +29,8 @@ pub(crate) struct NewPortfolio {
     pub(crate) zone: Zone,
     /// The days of its series.
     pub(crate) calendar: Calendar,
+    /// The client who owns it from today on; nobody yet, if not said.
+    pub(crate) client: Option<PartyId>,
 }
 
 /// What became of a transaction.
@@ -45,6 +48,14 @@ pub(crate) struct Transacted {
 /// hash began with the operation's own eight bytes are compared by the bytes that both have.
 pub(crate) fn is_same_request(kept: &[u8; 32], asked: &[u8; 32]) -> bool {
     kept == asked || kept[..24] == asked[8..]
+}
+
+/// The portfolio that a request opened.
+fn opened_by(stated: &Stated) -> Result<PortfolioId, JournalError> {
+    match &stated.event {
+        Event::PortfolioOpened(opened) => Ok(opened.portfolio),
+        _ => Err(JournalError::KeyReused { sequence: stated.sequence }),
+    }
 }
 
 impl Journal {
@@ -65,39 +76,33 @@ impl Journal {
                 format!("`{}` cannot be computed yet: use fifo", new.lots),
             ));
         }
-        // The same request sent again must not draw a second key, so its id is looked up before anything is made.
-        if let Some(sequence) = self.done_before(commit_key.as_ref())? {
-            return self.opened_portfolio(sequence);
+        // The same request sent again must not draw a second key, so what it recorded is looked up before anything is made.
+        if let Some(stated) = self.stated_before(commit_key.as_ref())? {
+            return opened_by(&stated);
         }
         let (milliseconds, bytes) = id_parts()?;
         let id = PortfolioId::new(milliseconds, bytes);
-        let key = KeyId::Portfolio(id);
-        self.keys.ensure(key)?;
-        let sealed = Sealed::seal(&self.keys(), key, &name.to_owned())
-            .map_err(|error| JournalError::Internal(error.to_string()))?;
-        let opened = PortfolioOpened {
-            portfolio: id,
-            name: sealed,
-            base_currency: new.currency,
-            zone: new.zone,
-            lot_method: new.lots.clone(),
-            calendar: new.calendar.clone(),
-        };
-        let name = stream::portfolio(id);
-        let expected = vec![(name.as_str().into(), Expected::NoStream)];
-        let recorded = self.record(
-            author,
-            vec![Draft::new(name, now(), opened)],
-            Terms { commit_key, expected, ..Terms::default() },
-        )?;
-        self.opened_portfolio(recorded.sequences.first().copied().unwrap_or(0))
-    }
-
-    fn opened_portfolio(&self, sequence: u64) -> Result<PortfolioId, JournalError> {
-        match decode(&self.event(sequence)?.view())? {
-            Event::PortfolioOpened(opened) => Ok(opened.portfolio),
-            _ => Err(JournalError::KeyReused { sequence }),
+        // What somebody owns is kept under their key; a portfolio that nobody owns yet has a key of its own.
+        let key = new.client.map_or(KeyId::Portfolio(id), KeyId::Party);
+        if new.client.is_none() {
+            self.keys.ensure(key)?;
         }
+        let stated = self.state(author, commit_key.as_ref(), |library| {
+            let owners = new.client.map(|client| sole_owner(library, client)).transpose()?;
+            let opened = PortfolioOpened {
+                portfolio: id,
+                name: self.seal(key, "name", &name.to_owned())?,
+                base_currency: new.currency,
+                zone: new.zone,
+                lot_method: new.lots.clone(),
+                calendar: new.calendar.clone(),
+            };
+            let own = stream::portfolio(id);
+            let mut drafts = vec![Draft::new(own.clone(), now(), opened)];
+            drafts.extend(owners.map(|owners| Draft::new(own, now(), owners)));
+            Ok(Decision::all(drafts).resting_on(new.client.map(stream::party)))
+        })?;
+        opened_by(&stated)
     }
 
     /// What importers need to know of a portfolio.
@@ -204,6 +209,9 @@ impl Journal {
         if let Some(sequence) = self.done_before(terms.commit_key.as_ref())? {
             return Ok(sequence);
         }
+        if self.library()?.firm.is_fact(target) {
+            return Ok(self.reverse_fact(author, target, reason, terms.commit_key.as_ref())?.sequence);
+        }
         let record = self.event(target)?;
         let event = decode(&record.view())?;
         if event.entry().is_none() {
@@ -212,7 +220,7 @@ impl Journal {
                 line: None,
                 field: None,
                 detail: format!(
-                    "event {target} is {}, which is not an entry of an account: only entries can be reversed",
+                    "event {target} is {}, which is neither an entry of an account nor a fact about the firm: only these can be reversed",
                     event.event_type().name()
                 ),
             }]));

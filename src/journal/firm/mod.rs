@@ -12,12 +12,14 @@ mod models;
 mod ownership;
 mod people;
 mod profiles;
+mod reversal;
 mod texts;
 
 pub(crate) use assignments::{NewAssignment, NewHousehold, NewTeam};
 pub(crate) use countries::country;
 pub(crate) use history::{HistoricFact, Subject};
 pub(crate) use models::{NewModel, NewModelAssignment};
+pub(super) use ownership::sole_owner;
 pub(crate) use ownership::{NewBenchmark, NewMandate, NewOwners};
 pub(crate) use people::{
     AmendedAdvisor, AmendedParty, Change, NewAdvisor, NewDeparture, NewOffboarding, NewParty,
@@ -36,7 +38,7 @@ const ATTEMPTS_MAX: usize = 32;
 pub(super) const EVER: At = At::on(Day::from_number(i32::MAX));
 
 /// What a command came to.
-pub(super) struct Decision {
+pub(in crate::journal) struct Decision {
     /// What is to be recorded.
     drafts: Vec<Draft>,
     /// Streams that the decision rests on, beside those it writes to.
@@ -44,12 +46,18 @@ pub(super) struct Decision {
 }
 
 impl Decision {
+    /// One fact.
     pub(super) fn one(draft: Draft) -> Self {
-        Self { drafts: vec![draft], rests_on: Vec::new() }
+        Self::all(vec![draft])
+    }
+
+    /// Several facts, the one that was asked for first.
+    pub(in crate::journal) const fn all(drafts: Vec<Draft>) -> Self {
+        Self { drafts, rests_on: Vec::new() }
     }
 
     /// Also the streams of others, which must be as they were.
-    pub(super) fn resting_on(mut self, streams: impl IntoIterator<Item = String>) -> Self {
+    pub(in crate::journal) fn resting_on(mut self, streams: impl IntoIterator<Item = String>) -> Self {
         self.rests_on.extend(streams);
         self
     }
@@ -78,7 +86,7 @@ pub(super) fn occurs(from: Day) -> Timestamp {
 
 impl Journal {
     /// Decides by what is recorded, and records what follows unless that changed in between; then decides anew.
-    pub(super) fn state(
+    pub(in crate::journal) fn state(
         &self,
         author: &Author,
         commit_key: Option<&CommitKey>,
@@ -143,7 +151,10 @@ impl Journal {
     }
 
     /// What the same request recorded before, if it did.
-    fn stated_before(&self, commit_key: Option<&CommitKey>) -> Result<Option<Stated>, JournalError> {
+    pub(in crate::journal) fn stated_before(
+        &self,
+        commit_key: Option<&CommitKey>,
+    ) -> Result<Option<Stated>, JournalError> {
         if self.done_before(commit_key)?.is_none() {
             return Ok(None);
         }

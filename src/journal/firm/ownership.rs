@@ -105,12 +105,18 @@ fn opened(library: &Library, portfolio: PortfolioId) -> Result<(), JournalError>
     }
 }
 
-/// The owners, each a client on the day, whose shares sum to one to the last decimal.
-pub(super) fn owners_of(
+/// A client who owns the whole from today on.
+pub(in crate::journal) fn sole_owner(
     library: &Library,
-    new: &NewOwners,
-    from: Day,
+    party: PartyId,
 ) -> Result<PortfolioOwnersSet, JournalError> {
+    let from = today();
+    client(library, party, from, "client")?;
+    Ok(PortfolioOwnersSet { owners: vec![Ownership { party, share: Fraction::new(Decimal::ONE) }], from })
+}
+
+/// The owners, each a client on the day, whose shares sum to one to the last decimal.
+fn owners_of(library: &Library, new: &NewOwners, from: Day) -> Result<PortfolioOwnersSet, JournalError> {
     let mut faults = Faults::default();
     if new.owners.is_empty() || new.owners.len() > OWNERS_MAX {
         faults.note("owners", format!("name 1 to {OWNERS_MAX} owners"));

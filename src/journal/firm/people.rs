@@ -116,7 +116,7 @@ pub(crate) struct NewOffboarding {
 
 impl Journal {
     /// Seals something under a key that exists.
-    pub(super) fn seal<T: Serialize + DeserializeOwned>(
+    pub(in crate::journal) fn seal<T: Serialize + DeserializeOwned>(
         &self,
         key: KeyId,
         field: &str,
@@ -306,7 +306,7 @@ impl Journal {
                 drafts.push(Draft::new(own, occurs(on), assigned));
                 rests_on.push(stream::advisor(advisor));
             }
-            Ok(Decision { drafts, rests_on })
+            Ok(Decision::all(drafts).resting_on(rests_on))
         })
     }
 
