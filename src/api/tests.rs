@@ -2,6 +2,7 @@
 
 mod conformance;
 mod edges;
+mod firm;
 mod instruments;
 mod kinds;
 mod limits;

@@ -152,6 +152,8 @@ fn request(operation: &str, portfolio: &str, event: u64) -> (Method, String, Opt
         "readWebhook" => get("/v1/webhooks/desk".to_owned()),
         "retryWebhook" => (Method::POST, "/v1/webhooks/desk/retry".to_owned(), None),
         other => panic!("a new operation: say here how it is called: {other}"),
+        other => super::firm::request(other, portfolio)
+            .unwrap_or_else(|| panic!("a new operation: say here how it is called: {other}")),
     }
 }
 
@@ -183,7 +185,10 @@ async fn each_role_does_what_the_table_says_and_nothing_else() {
             let headers = if kind.is_empty() { vec![] } else { vec![("content-type", kind.as_str())] };
             // A batch says for itself what is not there.
             let named = |path: &str| path.contains("/portfolios/") && !path.contains("/summaries");
-            let reaches = |path: &str| named(path) && portfolio == &other;
+            let people = ["/advisors/", "/parties/", "/clients/"];
+            let reaches = |path: &str| {
+                (named(path) && portfolio == &other) || people.iter().any(|people| path.contains(people))
+            };
             for (name, token, role) in [
                 ("nobody", None, None),
                 ("a stranger", Some("daybook_invented"), None),
