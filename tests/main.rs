@@ -17,6 +17,8 @@ mod durability;
 #[cfg(test)]
 mod edges;
 #[cfg(test)]
+mod firm;
+#[cfg(test)]
 mod imports;
 #[cfg(test)]
 mod prices;

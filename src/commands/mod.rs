@@ -3,6 +3,8 @@
 //! Results go to stdout and everything else to stderr. A command ends with 0 when it is done, with 1 when the
 //! answer is no, and with 2 when it could not use its input.
 
+mod advisor;
+mod client;
 mod config;
 mod export;
 mod import;
@@ -59,6 +61,12 @@ enum Command {
     /// Open a portfolio, or list them.
     #[command(subcommand)]
     Portfolio(portfolio::Portfolio),
+    /// Register advisors, or list them.
+    #[command(subcommand)]
+    Advisor(advisor::Advisor),
+    /// Onboard clients, list them, or say who serves them.
+    #[command(subcommand)]
+    Client(client::Client),
     /// Import a broker's export, a generic CSV or prices; list and revert imports.
     Import(import::Import),
     /// Rebuild from the log alone and print the statement.
@@ -283,6 +291,8 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
     let ended = match arguments.command {
         Command::Serve(command) => command.run(&context),
         Command::Portfolio(command) => command.run(&context),
+        Command::Advisor(command) => command.run(&context),
+        Command::Client(command) => command.run(&context),
         Command::Import(command) => command.run(&context),
         Command::Replay(command) => command.run(&context),
         Command::Verify(command) => command.run(&context),

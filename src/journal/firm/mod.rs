@@ -8,6 +8,7 @@
 mod assignments;
 mod countries;
 mod history;
+mod lists;
 mod models;
 mod ownership;
 mod people;
