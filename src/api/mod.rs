@@ -55,9 +55,9 @@ mod trades;
 mod transactions;
 mod typed;
 mod upload;
-mod webhooks;
 mod views;
 mod views_described;
+mod webhooks;
 
 use crate::journal::Journal;
 use crate::metrics::{Metrics, Requests};
@@ -121,7 +121,6 @@ type OfTheFirm = (
     models::Models,
     terms::Terms,
 );
-
 
 /// The log itself, what it is kept current with, who is sent to, and who may do what.
 type OfTheLog = (events::Events, stream::Streams, tiles::Tiles, sync::Sync, tokens::Tokens, webhooks::Hooks);

@@ -10,8 +10,8 @@ mod delivery;
 mod entry;
 mod error;
 mod feed;
-mod firm_views;
 mod firm;
+mod firm_views;
 mod imports;
 mod keys;
 mod market;
@@ -32,12 +32,12 @@ pub(crate) use delivery::{Delivered, Delivery};
 pub(crate) use entry::{Author, Draft, decode, meta, to_json, type_name};
 pub(crate) use error::{Invalid, JournalError};
 pub(crate) use feed::{FeedBatch, FeedReport, FeedRow, Statement};
-pub(crate) use firm_views::{ViewRequest, Viewer};
 pub(crate) use firm::{
     AmendedAdvisor, AmendedParty, Change, HistoricFact, NewAdvisor, NewAssignment, NewBenchmark,
     NewDeparture, NewHousehold, NewMandate, NewModel, NewModelAssignment, NewOffboarding, NewOwners,
     NewParty, NewProfile, NewReview, NewTarget, NewTeam, OneOf, Stated, Subject, today,
 };
+pub(crate) use firm_views::{ViewRequest, Viewer};
 pub(crate) use imports::{ImportReport, ImportRequest};
 pub(crate) use notes::{Annotation, NewAnnotation, Plan};
 pub(crate) use portfolios::{NewPortfolio, is_same_request};

@@ -151,7 +151,6 @@ fn request(operation: &str, portfolio: &str, event: u64) -> (Method, String, Opt
         "listWebhooks" => get("/v1/webhooks".to_owned()),
         "readWebhook" => get("/v1/webhooks/desk".to_owned()),
         "retryWebhook" => (Method::POST, "/v1/webhooks/desk/retry".to_owned(), None),
-        other => panic!("a new operation: say here how it is called: {other}"),
         other => super::firm::request(other, portfolio)
             .unwrap_or_else(|| panic!("a new operation: say here how it is called: {other}")),
     }
