@@ -457,11 +457,6 @@ impl Fields {
         there
     }
 
-    /// Whether nothing was found wrong so far.
-    pub(super) fn is_sound(&self) -> bool {
-        self.faults.is_empty()
-    }
-
     fn refuse_unknown(&mut self) -> bool {
         let names: Vec<String> = std::mem::take(&mut self.object).into_iter().map(|(name, _)| name).collect();
         for name in &names {

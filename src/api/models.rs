@@ -87,7 +87,7 @@ impl Read<ModelRequest> for NewModel {
 
 impl Read<ModelVersionRequest> for NewModel {
     fn read(fields: &mut Fields) -> Option<Self> {
-        let expects_version = fields.whole("expects_version");
+        let expects_version = fields.integer("expects_version");
         let name = fields.text("name");
         let targets = fields.some_objects("targets", read_target);
         Some(Self { name, targets, from: fields.day("from"), expects_version })

@@ -305,12 +305,12 @@ pub(super) fn read_target(fields: &mut Fields) -> Option<NewTarget> {
 
 impl Read<ProfileRequest> for NewProfile {
     fn read(fields: &mut Fields) -> Option<Self> {
-        let expects_version = fields.whole("expects_version");
+        let expects_version = fields.integer("expects_version");
         let portfolio = fields.id("portfolio");
         let objectives = fields.several_of("objectives", Objective::CODED);
         let risk_tolerance = fields.required("risk_tolerance", |text| choice(text, RiskLevel::CODED));
         let loss_capacity = fields.one_of("loss_capacity", RiskLevel::CODED);
-        let horizon_years = fields.whole("horizon_years");
+        let horizon_years = fields.integer("horizon_years");
         let liquidity_reserve = fields.object("liquidity_reserve", read_money).flatten();
         let drawdown_max = fields.fraction("drawdown_max");
         let details = fields.object("details", read_details);

@@ -219,7 +219,7 @@ impl Read<BenchmarkRequest> for NewBenchmark {
 
 impl Read<ModelAssignmentRequest> for NewModelAssignment {
     fn read(fields: &mut Fields) -> Option<Self> {
-        Some(Self { model: fields.id("model"), version: fields.whole("version"), from: fields.day("from") })
+        Some(Self { model: fields.id("model"), version: fields.integer("version"), from: fields.day("from") })
     }
 }
 

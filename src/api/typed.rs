@@ -133,8 +133,8 @@ impl Fields {
         all
     }
 
-    /// A whole number; absent if the field is, or is null.
-    pub(super) fn whole<N: TryFrom<u64>>(&mut self, name: &str) -> Option<N> {
+    /// A whole number that fits; absent if the field is, or is null.
+    pub(super) fn integer<N: TryFrom<u64>>(&mut self, name: &str) -> Option<N> {
         let value = self.take(name)?;
         let number = value.as_u64().and_then(|number| N::try_from(number).ok());
         if number.is_none() {
