@@ -120,8 +120,6 @@ id! {
     Model(daybook_schemas::ModelId), "A model's id";
     /// A recommendation's id.
     Recommendation(daybook_schemas::RecommendationId), "A recommendation's id";
-    /// A team's id.
-    Team(daybook_schemas::TeamId), "A team's id";
     /// A household's id.
     Household(daybook_schemas::HouseholdId), "A household's id";
     /// A review's id.
