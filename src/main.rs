@@ -13,6 +13,8 @@ mod metrics;
 mod remote;
 mod serving;
 mod sync;
+#[cfg(feature = "otlp")]
+mod telemetry;
 mod webhooks;
 
 use clap::Parser;
@@ -20,6 +22,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments = commands::Arguments::parse();
-    commands::set_up_tracing(&arguments);
+    // Kept to the end: what is still to be sent is sent then.
+    let _traced = commands::set_up_tracing(&arguments);
     commands::run(arguments)
 }

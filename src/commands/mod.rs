@@ -28,7 +28,10 @@ use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 /// A trade journal ledger: every entry kept, every figure provable.
 #[derive(Parser, Debug)]
@@ -255,8 +258,12 @@ fn explain_held(error: JournalError, data: &Path) -> CommandError {
     CommandError::Journal(error)
 }
 
+/// Spans on their way to a collector, where one is named and this build can reach it.
+pub(crate) struct Traced(#[cfg(feature = "otlp")] Option<crate::telemetry::Telemetry>);
+
 /// Sets up tracing to stderr: warnings for commands, more for the service; `RUST_LOG` overrides.
-pub(crate) fn set_up_tracing(arguments: &Arguments) {
+#[must_use = "what it gives sends the last spans when it is dropped"]
+pub(crate) fn set_up_tracing(arguments: &Arguments) -> Traced {
     let usual = if matches!(arguments.command, Command::Serve(_)) { "info,sled=warn" } else { "warn" };
     let mut filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     // These would write addresses and messages that hold keys.
@@ -272,15 +279,53 @@ pub(crate) fn set_up_tracing(arguments: &Arguments) {
     ] {
         filter = filter.add_directive(quiet.parse().expect("a constant directive parses"));
     }
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal());
-    if arguments.log_json || arguments.log_format == TextOrJson::Json {
-        builder.json().init();
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    let lines = if arguments.log_json || arguments.log_format == TextOrJson::Json {
+        lines.json().boxed()
     } else {
-        builder.with_target(false).init();
+        lines.with_target(false).boxed()
+    };
+    let subscriber = tracing_subscriber::registry().with(filter).with(lines);
+    take_on(subscriber)
+}
+
+/// Takes spans to a collector besides, where the environment names one; what this gives sends the rest when dropped.
+#[cfg(feature = "otlp")]
+fn take_on<S>(subscriber: S) -> Traced
+where
+    S: tracing::Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
+{
+    match crate::telemetry::layer() {
+        Ok(Some((layer, telemetry))) => {
+            subscriber.with(layer).init();
+            Traced(Some(telemetry))
+        }
+        Ok(None) => {
+            subscriber.init();
+            Traced(None)
+        }
+        Err(why) => {
+            subscriber.init();
+            tracing::error!("{why}");
+            Traced(None)
+        }
     }
+}
+
+/// Says that no spans are taken anywhere, where the environment names a collector.
+#[cfg(not(feature = "otlp"))]
+fn take_on<S>(subscriber: S) -> Traced
+where
+    S: tracing::Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
+{
+    subscriber.init();
+    if std::env::var_os("OTEL_EXPORTER_OTLP_ENDPOINT").is_some() {
+        tracing::warn!(
+            "OTEL_EXPORTER_OTLP_ENDPOINT is set, and this daybook was built without the feature `otlp`"
+        );
+    }
+    Traced()
 }
 
 /// Runs the command and says how it ended.
