@@ -42,6 +42,7 @@ impl Metrics {
         self.ledger(&mut page);
         self.projections(&mut page);
         self.sources(&mut page);
+        self.webhooks(&mut page);
         process(&mut page);
         page.finish()
     }
@@ -209,6 +210,42 @@ impl Metrics {
         );
         for (status, source) in &sources {
             page.sample(&[("source", &source.name), ("kind", source.kind)], status.quarantined);
+        }
+    }
+}
+
+impl Metrics {
+    fn webhooks(&self, page: &mut Exposition) {
+        let head = self.journal.ledger().head();
+        let receivers: Vec<_> = self
+            .shared
+            .webhooks
+            .receivers()
+            .into_iter()
+            .map(|receiver| (receiver.sent(), receiver))
+            .collect();
+        page.family(
+            "daybook_webhook_lag_records",
+            Of::Gauge,
+            "Records of the log that a receiver was not taken past.",
+        );
+        for (sent, receiver) in &receivers {
+            let lag = head.saturating_sub(sent.state.position.cursor);
+            page.sample(&[("webhook", &receiver.config.name)], lag);
+        }
+        page.family("daybook_webhook_dead", Of::Gauge, "Deliveries that were given up and are kept.");
+        for (sent, receiver) in &receivers {
+            page.sample(&[("webhook", &receiver.config.name)], sent.state.dead.len());
+        }
+        page.family(
+            "daybook_webhook_up",
+            Of::Gauge,
+            "1 while a receiver takes what it is sent, 0 while it does not.",
+        );
+        for (sent, receiver) in &receivers {
+            use crate::webhooks::outbound::Doing;
+            let up = matches!(sent.doing, Doing::Current | Doing::Sending);
+            page.sample(&[("webhook", &receiver.config.name)], u8::from(up));
         }
     }
 }
