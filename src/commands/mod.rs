@@ -259,7 +259,11 @@ fn explain_held(error: JournalError, data: &Path) -> CommandError {
 }
 
 /// Spans on their way to a collector, where one is named and this build can reach it.
-pub(crate) struct Traced(#[cfg(feature = "otlp")] Option<crate::telemetry::Telemetry>);
+pub(crate) struct Traced {
+    /// Held for what it does at its end.
+    #[cfg(feature = "otlp")]
+    _telemetry: Option<crate::telemetry::Telemetry>,
+}
 
 /// Sets up tracing to stderr: warnings for commands, more for the service; `RUST_LOG` overrides.
 #[must_use = "what it gives sends the last spans when it is dropped"]
@@ -299,16 +303,16 @@ where
     match crate::telemetry::layer() {
         Ok(Some((layer, telemetry))) => {
             subscriber.with(layer).init();
-            Traced(Some(telemetry))
+            Traced { _telemetry: Some(telemetry) }
         }
         Ok(None) => {
             subscriber.init();
-            Traced(None)
+            Traced { _telemetry: None }
         }
         Err(why) => {
             subscriber.init();
             tracing::error!("{why}");
-            Traced(None)
+            Traced { _telemetry: None }
         }
     }
 }
@@ -325,7 +329,7 @@ where
             "OTEL_EXPORTER_OTLP_ENDPOINT is set, and this daybook was built without the feature `otlp`"
         );
     }
-    Traced()
+    Traced {}
 }
 
 /// Runs the command and says how it ended.
