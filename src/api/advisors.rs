@@ -4,8 +4,9 @@ use super::access::Caller;
 use super::answer::{Found, Made, Question};
 use super::attempt::Attempt;
 use super::body::{Fields, Input};
-use super::firm::{self, ContactItem, HistoryItem, PartyRef, Seen, ServingItem, TeamRef};
+use super::firm::{self, About, ContactItem, HistoryItem, PartyRef, Seen, ServingItem, TeamRef};
 use super::page::{Limit, List, Page};
+use super::precondition::{Precondition, Standing};
 use super::problem::Problem;
 use super::record::{record, schema};
 use super::scalar::{Advisor as AdvisorKey, Date, Sequence, TimeOrDate, Token};
@@ -16,7 +17,7 @@ use super::typed::{As, Read};
 use crate::journal::{AmendedAdvisor, Change, Journal, NewAdvisor, NewDeparture, Stated, Subject};
 use daybook_projections::At;
 use daybook_schemas::events::{AdvisorDeparted, Contact};
-use daybook_schemas::{AdvisorId, Day, Event, PartyId};
+use daybook_schemas::{AdvisorId, Day, Event, PartyId, stream};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
 
@@ -211,6 +212,7 @@ impl Advisors {
             question,
             moment,
             page,
+            About::Many,
             move |seen| {
                 let all = seen.library.firm.advisors(seen.at);
                 Ok(all
@@ -243,7 +245,9 @@ impl Advisors {
         let new = input.value.said()?;
         self.0
             .blocking(move |journal| {
-                let stated = journal.register_advisor(&caller.author(), &new, key.as_ref())?;
+                let stated = firm::create(journal, key, |terms| {
+                    journal.register_advisor(&caller.author(), &new, terms)
+                })?;
                 made(journal, &caller, &stated)
             })
             .await
@@ -270,6 +274,7 @@ impl Advisors {
             &self.0,
             question,
             moment,
+            About::Stream(stream::advisor(id)),
             move |seen| match seen.library.firm.advisor(id, seen.at) {
                 Some(_) => Ok(vec![seen.library.firm.changed_at()]),
                 None => Err(Problem::not_found("advisor", id)),
@@ -283,22 +288,36 @@ impl Advisors {
     ///
     /// What is changed holds from a day on; what was known before stays in the history.
     #[oai(path = "/advisors/:id", method = "patch", operation_id = "amendAdvisor")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the route's parameters, as the document lists them"
+    )]
     async fn amend(
         &self,
         caller: Caller,
         attempt: Attempt,
+        precondition: Precondition,
         /// The advisor
         id: Path<AdvisorKey>,
         /// Which attempt it is: the same request sent again under one key is done once
         #[oai(name = "Idempotency-Key")]
         _key: Header<Option<String>>,
+        /// The ETag of a read of the advisor: the write is refused if anything was recorded about the advisor since
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
         input: Input<As<AdvisorAmendment, AmendedAdvisor>>,
     ) -> Result<Made<AdvisorItem>, Problem> {
         let key = attempt.commit_key(&caller, &input.canonical);
         let amended = input.value.said()?;
         self.0
             .blocking(move |journal| {
-                let stated = journal.amend_advisor(&caller.author(), id.0.0, &amended, key.as_ref())?;
+                let stated = firm::write(
+                    journal,
+                    &precondition,
+                    key,
+                    || Standing::of_stream(journal, &stream::advisor(id.0.0)),
+                    |terms| journal.amend_advisor(&caller.author(), id.0.0, &amended, terms),
+                )?;
                 made(journal, &caller, &stated)
             })
             .await
@@ -309,22 +328,36 @@ impl Advisors {
     /// The answer names everything that is left behind: the clients and who serves them from the day after on, the
     /// teams that still name the advisor, and the advisor's tokens. Clients pass to the successor, where one is named.
     #[oai(path = "/advisors/:id/departure", method = "post", operation_id = "departAdvisor")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the route's parameters, as the document lists them"
+    )]
     async fn depart(
         &self,
         caller: Caller,
         attempt: Attempt,
+        precondition: Precondition,
         /// The advisor
         id: Path<AdvisorKey>,
         /// Which attempt it is: the same request sent again under one key is done once
         #[oai(name = "Idempotency-Key")]
         _key: Header<Option<String>>,
+        /// The ETag of a read of the advisor: the write is refused if anything was recorded about the advisor since
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
         input: Input<As<DepartureRequest, NewDeparture>>,
     ) -> Result<Made<Departure>, Problem> {
         let key = attempt.commit_key(&caller, &input.canonical);
         let new = input.value.said()?;
         self.0
             .blocking(move |journal| {
-                let stated = journal.depart_advisor(&caller.author(), id.0.0, &new, key.as_ref())?;
+                let stated = firm::write(
+                    journal,
+                    &precondition,
+                    key,
+                    || Standing::of_stream(journal, &stream::advisor(id.0.0)),
+                    |terms| journal.depart_advisor(&caller.author(), id.0.0, &new, terms),
+                )?;
                 let Event::AdvisorDeparted(fact) = &stated.event else {
                     return Err(Problem::key_reused(stated.sequence));
                 };

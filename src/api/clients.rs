@@ -4,9 +4,10 @@ use super::access::Caller;
 use super::answer::{Found, Made, Question};
 use super::attempt::Attempt;
 use super::body::{Fields, Input};
-use super::firm::{self, HouseholdRef, PartyRef, ReversedItem, Seen, ServingItem};
+use super::firm::{self, About, HouseholdRef, PartyRef, ReversedItem, Seen, ServingItem};
 use super::page::{Limit, List, Page};
 use super::parties;
+use super::precondition::{Precondition, Standing};
 use super::problem::Problem;
 use super::profiles::{self, ProfileItem};
 use super::record::{record, schema};
@@ -20,7 +21,7 @@ use super::tags::Tag;
 use super::typed::{As, Read, choice};
 use crate::journal::{HistoricFact, Journal, NewAssignment, Stated, Subject};
 use daybook_schemas::events::{Assignee, AssignmentRole, ClientAssigned};
-use daybook_schemas::{Event, PartyId};
+use daybook_schemas::{Event, PartyId, stream};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
 
@@ -223,6 +224,7 @@ impl Clients {
             question,
             moment,
             page,
+            About::Many,
             move |seen| {
                 let firm = &seen.library.firm;
                 let members = household.0.map(|household| {
@@ -273,6 +275,7 @@ impl Clients {
             &self.0,
             question,
             moment,
+            About::Stream(stream::party(id)),
             move |seen| match seen.library.firm.party(id, seen.at) {
                 // A portfolio's name changes in its own stream.
                 Some(_) => {
@@ -320,6 +323,7 @@ impl Clients {
             question,
             moment,
             page,
+            About::Stream(stream::party(id)),
             move |seen| {
                 parties::exists(seen, id)?;
                 let facts =
@@ -343,22 +347,36 @@ impl Clients {
     /// One leads at a time: whoever is made lead replaces the one before, from the first day on. Others serve beside the
     /// lead until their last day.
     #[oai(path = "/clients/:party/assignments", method = "post", operation_id = "assignClient")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the route's parameters, as the document lists them"
+    )]
     async fn assign(
         &self,
         caller: Caller,
         attempt: Attempt,
+        precondition: Precondition,
         /// The client
         party: Path<PartyKey>,
         /// Which attempt it is: the same request sent again under one key is done once
         #[oai(name = "Idempotency-Key")]
         _key: Header<Option<String>>,
+        /// The ETag of a read of the client or of its assignments: the write is refused if anything was recorded about the party since
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
         input: Input<As<AssignmentRequest, NewAssignment>>,
     ) -> Result<Made<AssignmentItem>, Problem> {
         let key = attempt.commit_key(&caller, &input.canonical);
         let new = input.value.said()?;
         self.0
             .blocking(move |journal| {
-                let stated = journal.assign_client(&caller.author(), party.0.0, &new, key.as_ref())?;
+                let stated = firm::write(
+                    journal,
+                    &precondition,
+                    key,
+                    || Standing::of_stream(journal, &stream::party(party.0.0)),
+                    |terms| journal.assign_client(&caller.author(), party.0.0, &new, terms),
+                )?;
                 made(journal, &stated)
             })
             .await

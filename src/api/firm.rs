@@ -1,8 +1,10 @@
 //! The firm as its routes show it: on a day, as known at a sequence, people by their names where the keys are at hand.
 
 use super::access::Caller;
-use super::answer::{Found, Question};
+use super::answer::{Found, Question, Tag};
+use super::attempt;
 use super::page::{List, Page, Pin};
+use super::precondition::{Precondition, Standing};
 use super::problem::Problem;
 use super::record::record;
 use super::scalar::{
@@ -10,10 +12,11 @@ use super::scalar::{
     Time,
 };
 use super::service::Service;
-use crate::journal::{HistoricFact, Journal, Moment, Subject, today};
+use crate::journal::{HistoricFact, Journal, JournalError, Moment, Stated, Subject, Terms, today};
+use daybook_ledger::CommitKey;
 use daybook_projections::{AsOf, At, Library, Serving};
 use daybook_schemas::events::{Assignee, Contact};
-use daybook_schemas::{AdvisorId, Day, KeyRing, PartyId, Zone};
+use daybook_schemas::{AdvisorId, Day, KeyRing, PartyId, PortfolioId, Zone};
 use poem_openapi::types::{Any, ToJSON};
 use serde_json::Value;
 
@@ -123,6 +126,17 @@ record! {
     }
 }
 
+/// What a read is about, as far as something can be written to it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum About {
+    /// What one stream tells.
+    Stream(String),
+    /// A portfolio.
+    Portfolio(PortfolioId),
+    /// Many things at once: nothing is written on the strength of it.
+    Many,
+}
+
 /// The firm at a moment.
 pub(super) struct Seen<'a> {
     pub(super) journal: &'a Journal,
@@ -160,6 +174,7 @@ pub(super) async fn one<T: ToJSON + Send + 'static>(
     service: &Service,
     question: Question,
     moment: Moment,
+    about: About,
     find: impl FnOnce(&Seen<'_>) -> Result<Vec<u64>, Problem> + Send + 'static,
     show: impl FnOnce(&Seen<'_>) -> Result<T, Problem> + Send + 'static,
 ) -> Result<Found<T>, Problem> {
@@ -167,7 +182,8 @@ pub(super) async fn one<T: ToJSON + Send + 'static>(
         .blocking(move |journal| {
             see(journal, &moment, None, |seen| {
                 let depends = find(seen)?;
-                Found::new(question.tag(&seen.dependencies(&depends)), || show(seen))
+                let tag = seen.tag(&question, &about, &depends)?;
+                Found::new(tag, || show(seen))
             })
         })
         .await
@@ -179,6 +195,7 @@ pub(super) async fn list<I, T: ToJSON + Send + 'static>(
     question: Question,
     moment: Moment,
     page: Page,
+    about: About,
     items: impl FnOnce(&Seen<'_>) -> Result<Vec<I>, Problem> + Send + 'static,
     key: impl Fn(&I) -> String + Send + 'static,
     show: impl Fn(&Seen<'_>, I) -> Result<T, Problem> + Send + 'static,
@@ -190,7 +207,7 @@ where
         .blocking(move |journal| {
             see(journal, &moment, Some(&page), |seen| {
                 let items = items(seen)?;
-                let tag = question.tag(&seen.dependencies(&[seen.library.firm.changed_at()]));
+                let tag = seen.tag(&question, &about, &[seen.library.firm.changed_at()])?;
                 Found::new(tag, || page.cut(seen.pin, items, key, |item| show(seen, item)))
             })
         })
@@ -212,6 +229,7 @@ pub(super) async fn history(
         question,
         moment,
         page,
+        About::Many,
         move |seen| {
             find(seen)?;
             let mut facts = seen.journal.firm_history(seen.library, seen.keys, subject, seen.pin.known)?;
@@ -237,6 +255,21 @@ impl Seen<'_> {
             all.extend(depends);
         }
         all
+    }
+
+    /// The tag of an answer. It begins with a mark of what the answer is about, which `If-Match` compares.
+    fn tag(&self, question: &Question, about: &About, depends: &[u64]) -> Result<Tag, Problem> {
+        let standing = match about {
+            About::Many => return Ok(question.tag(&self.dependencies(depends))),
+            _ if self.fixed => Standing::fixed(self.pin.known),
+            About::Portfolio(id) => Standing::seen(self.library, *id),
+            About::Stream(name) => {
+                let present = Standing::of_stream(self.journal, name)?;
+                // What was recorded since is not in the answer.
+                if present.sequence > self.pin.known { Standing::fixed(self.pin.known) } else { present }
+            }
+        };
+        Ok(question.tag_of(&standing, &self.dependencies(depends)))
     }
 
     /// The head that the answer reflects.
@@ -343,6 +376,42 @@ pub(super) fn contact(contact: Option<Contact>) -> Option<ContactItem> {
         telephone: contact.telephone,
         address: contact.address,
     })
+}
+
+/// Records something new, once under one key.
+pub(super) fn create(
+    journal: &Journal,
+    key: Option<CommitKey>,
+    write: impl FnOnce(&Terms) -> Result<Stated, JournalError>,
+) -> Result<Stated, Problem> {
+    self::write(
+        journal,
+        &Precondition::default(),
+        key,
+        || Err(Problem::internal("nothing stands yet")),
+        write,
+    )
+}
+
+/// Records a change, once under one key, if what it changes stands as the precondition says.
+pub(super) fn write(
+    journal: &Journal,
+    precondition: &Precondition,
+    key: Option<CommitKey>,
+    present: impl Fn() -> Result<Standing, Problem>,
+    write: impl FnOnce(&Terms) -> Result<Stated, JournalError>,
+) -> Result<Stated, Problem> {
+    // What the same request recorded before stands, whatever changed since.
+    attempt::earlier(journal, key.as_ref())?;
+    if let Some(stated) = journal.stated_before(key.as_ref())? {
+        return Ok(stated);
+    }
+    let mut terms = Terms::from(key);
+    let written = precondition.guard(present, |expected| {
+        terms.expected = expected;
+        write(&terms)
+    });
+    attempt::done(journal, terms.commit_key.as_ref(), written)
 }
 
 /// Shows what a write recorded: as of the day from which it holds, as known when it was recorded.

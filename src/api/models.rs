@@ -4,8 +4,9 @@ use super::access::Caller;
 use super::answer::{Found, Made, Question};
 use super::attempt::Attempt;
 use super::body::{Fields, Input};
-use super::firm::{self, Seen};
+use super::firm::{self, About, Seen};
 use super::page::{Limit, List, Page};
+use super::precondition::{Precondition, Standing};
 use super::problem::Problem;
 use super::profiles::{self, TargetItem, TargetRequest, read_target};
 use super::record::{record, schema};
@@ -16,7 +17,7 @@ use super::tags::Tag;
 use super::typed::{As, Read};
 use crate::journal::{Journal, NewModel, Stated, Subject};
 use daybook_schemas::events::ModelPublished;
-use daybook_schemas::{Event, ModelId, decimal};
+use daybook_schemas::{Event, ModelId, decimal, stream};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
 use rust_decimal::Decimal;
@@ -127,6 +128,7 @@ impl Models {
             question,
             moment,
             page,
+            About::Many,
             |seen| Ok(seen.library.firm.models(seen.at).map(|said| said.fact.model).collect()),
             ToString::to_string,
             present,
@@ -149,7 +151,9 @@ impl Models {
         let new = input.value.said()?;
         self.0
             .blocking(move |journal| {
-                let stated = journal.publish_model(&caller.author(), None, &new, key.as_ref())?;
+                let stated = firm::create(journal, key, |terms| {
+                    journal.publish_model(&caller.author(), None, &new, terms)
+                })?;
                 made(journal, &stated)
             })
             .await
@@ -176,6 +180,7 @@ impl Models {
             &self.0,
             question,
             moment,
+            About::Stream(stream::FIRM.to_owned()),
             move |seen| match seen.library.firm.model(id, seen.at) {
                 Some(_) => Ok(vec![Subject::Model(id).changed_at(&seen.library.firm, seen.pin.known)]),
                 None => Err(Problem::not_found("model", id)),
@@ -218,6 +223,7 @@ impl Models {
             question,
             moment,
             page,
+            About::Stream(stream::FIRM.to_owned()),
             move |seen| {
                 let facts =
                     seen.journal.firm_history(seen.library, seen.keys, Subject::Model(id), seen.pin.known)?;
@@ -243,22 +249,36 @@ impl Models {
     ///
     /// Portfolios that follow the newest version follow this one from its first day on.
     #[oai(path = "/models/:id/versions", method = "post", operation_id = "publishModelVersion")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the route's parameters, as the document lists them"
+    )]
     async fn publish_version(
         &self,
         caller: Caller,
         attempt: Attempt,
+        precondition: Precondition,
         /// The model
         id: Path<ModelKey>,
         /// Which attempt it is: the same request sent again under one key is done once
         #[oai(name = "Idempotency-Key")]
         _key: Header<Option<String>>,
+        /// The ETag of a read of the model: the write is refused if any team, household or model changed since
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
         input: Input<As<ModelVersionRequest, NewModel>>,
     ) -> Result<Made<ModelItem>, Problem> {
         let key = attempt.commit_key(&caller, &input.canonical);
         let new = input.value.said()?;
         self.0
             .blocking(move |journal| {
-                let stated = journal.publish_model(&caller.author(), Some(id.0.0), &new, key.as_ref())?;
+                let stated = firm::write(
+                    journal,
+                    &precondition,
+                    key,
+                    || Standing::of_stream(journal, stream::FIRM),
+                    |terms| journal.publish_model(&caller.author(), Some(id.0.0), &new, terms),
+                )?;
                 made(journal, &stated)
             })
             .await

@@ -5,8 +5,9 @@ use super::advisors::{change, read_contact};
 use super::answer::{Found, Made, Question};
 use super::attempt::Attempt;
 use super::body::{Fields, Input};
-use super::firm::{self, ContactItem, HistoryItem, PartyRef, Seen};
+use super::firm::{self, About, ContactItem, HistoryItem, PartyRef, Seen};
 use super::page::{Limit, List, Page};
+use super::precondition::{Precondition, Standing};
 use super::problem::Problem;
 use super::record::{record, schema};
 use super::scalar::{
@@ -18,7 +19,7 @@ use super::tags::Tag;
 use super::typed::{As, Read, choice};
 use crate::journal::{AmendedParty, Journal, NewOffboarding, NewParty, Stated, Subject};
 use daybook_schemas::events::{PartyKind, PartyOffboarded, Role};
-use daybook_schemas::{Day, Event, PartyId};
+use daybook_schemas::{Day, Event, PartyId, stream};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
 
@@ -188,6 +189,7 @@ impl Parties {
             question,
             moment,
             page,
+            About::Many,
             move |seen| {
                 let all = seen.library.firm.parties(seen.at);
                 Ok(all
@@ -233,7 +235,8 @@ impl Parties {
         }
         self.0
             .blocking(move |journal| {
-                let stated = journal.onboard_party(&caller.author(), &new, key.as_ref())?;
+                let stated =
+                    firm::create(journal, key, |terms| journal.onboard_party(&caller.author(), &new, terms))?;
                 let Event::PartyOnboarded(fact) = &stated.event else {
                     return Err(Problem::key_reused(stated.sequence));
                 };
@@ -263,6 +266,7 @@ impl Parties {
             &self.0,
             question,
             moment,
+            About::Stream(stream::party(id)),
             move |seen| match seen.library.firm.party(id, seen.at) {
                 Some(_) => Ok(vec![seen.library.firm.changed_at()]),
                 None => Err(Problem::not_found("party", id)),
@@ -276,15 +280,23 @@ impl Parties {
     ///
     /// What is changed holds from a day on; what was known before stays in the history.
     #[oai(path = "/parties/:id", method = "patch", operation_id = "amendParty")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the route's parameters, as the document lists them"
+    )]
     async fn amend(
         &self,
         caller: Caller,
         attempt: Attempt,
+        precondition: Precondition,
         /// The party
         id: Path<PartyKey>,
         /// Which attempt it is: the same request sent again under one key is done once
         #[oai(name = "Idempotency-Key")]
         _key: Header<Option<String>>,
+        /// The ETag of a read of the party: the write is refused if anything was recorded about the party since
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
         input: Input<As<PartyAmendment, AmendedParty>>,
     ) -> Result<Made<PartyItem>, Problem> {
         let key = attempt.commit_key(&caller, &input.canonical);
@@ -292,7 +304,13 @@ impl Parties {
         check_members(&caller, amended.members.as_deref().unwrap_or_default())?;
         self.0
             .blocking(move |journal| {
-                let stated = journal.amend_party(&caller.author(), id.0.0, &amended, key.as_ref())?;
+                let stated = firm::write(
+                    journal,
+                    &precondition,
+                    key,
+                    || Standing::of_stream(journal, &stream::party(id.0.0)),
+                    |terms| journal.amend_party(&caller.author(), id.0.0, &amended, terms),
+                )?;
                 let Event::PartyAmended(fact) = &stated.event else {
                     return Err(Problem::key_reused(stated.sequence));
                 };
@@ -307,22 +325,36 @@ impl Parties {
     ///
     /// The answer names what is left behind: the portfolios that the party still owns, and those that it stands behind.
     #[oai(path = "/parties/:id/offboarding", method = "post", operation_id = "offboardParty")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the route's parameters, as the document lists them"
+    )]
     async fn offboard(
         &self,
         caller: Caller,
         attempt: Attempt,
+        precondition: Precondition,
         /// The party
         id: Path<PartyKey>,
         /// Which attempt it is: the same request sent again under one key is done once
         #[oai(name = "Idempotency-Key")]
         _key: Header<Option<String>>,
+        /// The ETag of a read of the party: the write is refused if anything was recorded about the party since
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
         input: Input<As<OffboardingRequest, NewOffboarding>>,
     ) -> Result<Made<Offboarding>, Problem> {
         let key = attempt.commit_key(&caller, &input.canonical);
         let new = input.value.said()?;
         self.0
             .blocking(move |journal| {
-                let stated = journal.offboard_party(&caller.author(), id.0.0, &new, key.as_ref())?;
+                let stated = firm::write(
+                    journal,
+                    &precondition,
+                    key,
+                    || Standing::of_stream(journal, &stream::party(id.0.0)),
+                    |terms| journal.offboard_party(&caller.author(), id.0.0, &new, terms),
+                )?;
                 let Event::PartyOffboarded(fact) = &stated.event else {
                     return Err(Problem::key_reused(stated.sequence));
                 };

@@ -4,9 +4,10 @@ use super::access::Caller;
 use super::answer::{Found, Made, Question};
 use super::attempt::Attempt;
 use super::body::{Fields, Input};
-use super::firm::{self, ReversedItem, Seen};
+use super::firm::{self, About, ReversedItem, Seen};
 use super::page::{Limit, List, Page};
 use super::parties;
+use super::precondition::{Precondition, Standing};
 use super::problem::Problem;
 use super::record::{record, schema};
 use super::scalar::{
@@ -23,7 +24,7 @@ use daybook_schemas::events::{
     Dimension, InvestmentProfileSet, Objective, ProfileDetails, ReviewHeld, ReviewOutcome, RiskLevel, Role,
     TargetWeight,
 };
-use daybook_schemas::{Currency, Event, Fraction, InstrumentId, Money, PartyId, decimal};
+use daybook_schemas::{Currency, Event, Fraction, InstrumentId, Money, PartyId, decimal, stream};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
 
@@ -388,6 +389,7 @@ impl Profiles {
             question,
             moment,
             page,
+            About::Stream(stream::party(id)),
             move |seen| {
                 parties::exists(seen, id)?;
                 let mut versions = versions(seen, id)?;
@@ -408,22 +410,36 @@ impl Profiles {
     /// Each version says all of it anew. The server numbers them; `expects_version` makes sure that nobody set another
     /// one since you read it.
     #[oai(path = "/clients/:party/profiles", method = "post", operation_id = "setProfile")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the route's parameters, as the document lists them"
+    )]
     async fn set(
         &self,
         caller: Caller,
         attempt: Attempt,
+        precondition: Precondition,
         /// The client
         party: Path<PartyKey>,
         /// Which attempt it is: the same request sent again under one key is done once
         #[oai(name = "Idempotency-Key")]
         _key: Header<Option<String>>,
+        /// The ETag of a read of the client or of its profiles: the write is refused if anything was recorded about the party since
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
         input: Input<As<ProfileRequest, NewProfile>>,
     ) -> Result<Made<ProfileItem>, Problem> {
         let key = attempt.commit_key(&caller, &input.canonical);
         let new = input.value.said()?;
         self.0
             .blocking(move |journal| {
-                let stated = journal.set_profile(&caller.author(), party.0.0, &new, key.as_ref())?;
+                let stated = firm::write(
+                    journal,
+                    &precondition,
+                    key,
+                    || Standing::of_stream(journal, &stream::party(party.0.0)),
+                    |terms| journal.set_profile(&caller.author(), party.0.0, &new, terms),
+                )?;
                 let Event::InvestmentProfileSet(profile) = &stated.event else {
                     return Err(Problem::key_reused(stated.sequence));
                 };
@@ -460,6 +476,7 @@ impl Profiles {
             &self.0,
             question,
             moment,
+            About::Stream(stream::party(id)),
             move |seen| {
                 parties::exists(seen, id)?;
                 // The events of a party alone say what its profiles are.
@@ -510,6 +527,7 @@ impl Profiles {
             question,
             moment,
             page,
+            About::Stream(stream::party(id)),
             move |seen| {
                 parties::exists(seen, id)?;
                 let facts = facts(seen, id)?.into_iter().rev();
@@ -531,15 +549,23 @@ impl Profiles {
 
     /// Record a review that was held with a client
     #[oai(path = "/clients/:party/reviews", method = "post", operation_id = "holdReview")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the route's parameters, as the document lists them"
+    )]
     async fn hold(
         &self,
         caller: Caller,
         attempt: Attempt,
+        precondition: Precondition,
         /// The client
         party: Path<PartyKey>,
         /// Which attempt it is: the same request sent again under one key is done once
         #[oai(name = "Idempotency-Key")]
         _key: Header<Option<String>>,
+        /// The ETag of a read of the client or of its reviews: the write is refused if anything was recorded about the party since
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
         input: Input<As<ReviewRequest, NewReview>>,
     ) -> Result<Made<ReviewItem>, Problem> {
         let key = attempt.commit_key(&caller, &input.canonical);
@@ -555,7 +581,13 @@ impl Profiles {
         }
         self.0
             .blocking(move |journal| {
-                let stated = journal.hold_review(&caller.author(), party.0.0, &new, key.as_ref())?;
+                let stated = firm::write(
+                    journal,
+                    &precondition,
+                    key,
+                    || Standing::of_stream(journal, &stream::party(party.0.0)),
+                    |terms| journal.hold_review(&caller.author(), party.0.0, &new, terms),
+                )?;
                 made_review(journal, &caller, &stated)
             })
             .await

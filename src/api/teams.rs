@@ -4,8 +4,9 @@ use super::access::Caller;
 use super::answer::{Found, Made, Question};
 use super::attempt::Attempt;
 use super::body::{Fields, Input};
-use super::firm::{self, AdvisorRef, HistoryItem, Seen};
+use super::firm::{self, About, AdvisorRef, HistoryItem, Seen};
 use super::page::{Limit, List, Page};
+use super::precondition::{Precondition, Standing};
 use super::problem::Problem;
 use super::record::{record, schema};
 use super::scalar::{Advisor as AdvisorKey, Date, Sequence, Team as TeamKey, TimeOrDate};
@@ -14,7 +15,7 @@ use super::service::Service;
 use super::tags::Tag;
 use super::typed::{As, Read};
 use crate::journal::{Journal, NewTeam, Stated, Subject};
-use daybook_schemas::{Event, TeamId};
+use daybook_schemas::{Event, TeamId, stream};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
 
@@ -116,6 +117,7 @@ impl Teams {
             question,
             moment,
             page,
+            About::Many,
             move |seen| {
                 let all = seen.library.firm.teams(seen.at);
                 Ok(all
@@ -145,7 +147,9 @@ impl Teams {
         let new = input.value.said()?;
         self.0
             .blocking(move |journal| {
-                let stated = journal.form_team(&caller.author(), None, &new, key.as_ref())?;
+                let stated = firm::create(journal, key, |terms| {
+                    journal.form_team(&caller.author(), None, &new, terms)
+                })?;
                 made(journal, &caller, &stated)
             })
             .await
@@ -173,6 +177,7 @@ impl Teams {
             &self.0,
             question,
             moment,
+            About::Stream(stream::FIRM.to_owned()),
             move |seen| match seen.library.firm.team(id, seen.at) {
                 Some(_) if knows(seen, &known, id) => Ok(vec![seen.library.firm.changed_at()]),
                 _ => Err(Problem::not_found("team", id)),
@@ -186,22 +191,36 @@ impl Teams {
     ///
     /// What is changed holds from a day on. A team without members is dissolved: nobody serves a client in it.
     #[oai(path = "/teams/:id", method = "patch", operation_id = "amendTeam")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the route's parameters, as the document lists them"
+    )]
     async fn amend(
         &self,
         caller: Caller,
         attempt: Attempt,
+        precondition: Precondition,
         /// The team
         id: Path<TeamKey>,
         /// Which attempt it is: the same request sent again under one key is done once
         #[oai(name = "Idempotency-Key")]
         _key: Header<Option<String>>,
+        /// The ETag of a read of the team: the write is refused if any team, household or model changed since
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
         input: Input<As<TeamAmendment, NewTeam>>,
     ) -> Result<Made<TeamItem>, Problem> {
         let key = attempt.commit_key(&caller, &input.canonical);
         let new = input.value.said()?;
         self.0
             .blocking(move |journal| {
-                let stated = journal.form_team(&caller.author(), Some(id.0.0), &new, key.as_ref())?;
+                let stated = firm::write(
+                    journal,
+                    &precondition,
+                    key,
+                    || Standing::of_stream(journal, stream::FIRM),
+                    |terms| journal.form_team(&caller.author(), Some(id.0.0), &new, terms),
+                )?;
                 made(journal, &caller, &stated)
             })
             .await

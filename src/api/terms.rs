@@ -5,8 +5,9 @@ use super::access::Caller;
 use super::answer::{Found, Made, Question};
 use super::attempt::Attempt;
 use super::body::{Fields, Input};
-use super::firm::{self, HistoryItem, ReversedItem, Seen, ServingItem};
+use super::firm::{self, About, HistoryItem, ReversedItem, Seen, ServingItem};
 use super::page::{Limit, List, Page};
+use super::precondition::{Precondition, Standing};
 use super::problem::Problem;
 use super::profiles;
 use super::record::{record, schema};
@@ -251,6 +252,7 @@ impl Terms {
             &self.0,
             question,
             moment,
+            About::Portfolio(id),
             move |seen| {
                 exists(seen, id)?;
                 Ok(vec![seen.library.firm.changed_at()])
@@ -326,6 +328,7 @@ impl Terms {
             question,
             moment,
             page,
+            About::Portfolio(id),
             move |seen| {
                 exists(seen, id)?;
                 let subject = Subject::Portfolio(id);
@@ -358,22 +361,36 @@ impl Terms {
 
     /// Say who owns a portfolio
     #[oai(path = "/portfolios/:id/owners", method = "post", operation_id = "setOwners")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the route's parameters, as the document lists them"
+    )]
     async fn set_owners(
         &self,
         caller: Caller,
         attempt: Attempt,
+        precondition: Precondition,
         /// The portfolio
         id: Path<PortfolioKey>,
         /// Which attempt it is: the same request sent again under one key is done once
         #[oai(name = "Idempotency-Key")]
         _key: Header<Option<String>>,
+        /// The ETag of a read of the portfolio: the write is refused if it changed since
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
         input: Input<As<OwnersRequest, NewOwners>>,
     ) -> Result<Made<PortfolioTerms>, Problem> {
         let key = attempt.commit_key(&caller, &input.canonical);
         let new = input.value.said()?;
         self.0
             .blocking(move |journal| {
-                let stated = journal.set_owners(&caller.author(), id.0.0, &new, key.as_ref())?;
+                let stated = firm::write(
+                    journal,
+                    &precondition,
+                    key,
+                    || Standing::of_portfolio(journal, id.0.0),
+                    |terms| journal.set_owners(&caller.author(), id.0.0, &new, terms),
+                )?;
                 let day = match &stated.event {
                     Event::PortfolioOwnersSet(fact) => Some(fact.from),
                     _ => None,
@@ -385,22 +402,36 @@ impl Terms {
 
     /// Say on whose decision a portfolio is traded
     #[oai(path = "/portfolios/:id/mandate", method = "post", operation_id = "setMandate")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the route's parameters, as the document lists them"
+    )]
     async fn set_mandate(
         &self,
         caller: Caller,
         attempt: Attempt,
+        precondition: Precondition,
         /// The portfolio
         id: Path<PortfolioKey>,
         /// Which attempt it is: the same request sent again under one key is done once
         #[oai(name = "Idempotency-Key")]
         _key: Header<Option<String>>,
+        /// The ETag of a read of the portfolio: the write is refused if it changed since
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
         input: Input<As<MandateRequest, NewMandate>>,
     ) -> Result<Made<PortfolioTerms>, Problem> {
         let key = attempt.commit_key(&caller, &input.canonical);
         let new = input.value.said()?;
         self.0
             .blocking(move |journal| {
-                let stated = journal.set_mandate(&caller.author(), id.0.0, &new, key.as_ref())?;
+                let stated = firm::write(
+                    journal,
+                    &precondition,
+                    key,
+                    || Standing::of_portfolio(journal, id.0.0),
+                    |terms| journal.set_mandate(&caller.author(), id.0.0, &new, terms),
+                )?;
                 let day = match &stated.event {
                     Event::MandateSet(fact) => Some(fact.from),
                     _ => None,
@@ -412,22 +443,36 @@ impl Terms {
 
     /// Say what a portfolio is measured against
     #[oai(path = "/portfolios/:id/benchmark", method = "post", operation_id = "chooseBenchmark")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the route's parameters, as the document lists them"
+    )]
     async fn choose_benchmark(
         &self,
         caller: Caller,
         attempt: Attempt,
+        precondition: Precondition,
         /// The portfolio
         id: Path<PortfolioKey>,
         /// Which attempt it is: the same request sent again under one key is done once
         #[oai(name = "Idempotency-Key")]
         _key: Header<Option<String>>,
+        /// The ETag of a read of the portfolio: the write is refused if it changed since
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
         input: Input<As<BenchmarkRequest, NewBenchmark>>,
     ) -> Result<Made<PortfolioTerms>, Problem> {
         let key = attempt.commit_key(&caller, &input.canonical);
         let new = input.value.said()?;
         self.0
             .blocking(move |journal| {
-                let stated = journal.choose_benchmark(&caller.author(), id.0.0, &new, key.as_ref())?;
+                let stated = firm::write(
+                    journal,
+                    &precondition,
+                    key,
+                    || Standing::of_portfolio(journal, id.0.0),
+                    |terms| journal.choose_benchmark(&caller.author(), id.0.0, &new, terms),
+                )?;
                 let day = match &stated.event {
                     Event::BenchmarkChosen(fact) => Some(fact.from),
                     _ => None,
@@ -439,22 +484,36 @@ impl Terms {
 
     /// Say which model a portfolio follows
     #[oai(path = "/portfolios/:id/model", method = "post", operation_id = "assignModel")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the route's parameters, as the document lists them"
+    )]
     async fn assign_model(
         &self,
         caller: Caller,
         attempt: Attempt,
+        precondition: Precondition,
         /// The portfolio
         id: Path<PortfolioKey>,
         /// Which attempt it is: the same request sent again under one key is done once
         #[oai(name = "Idempotency-Key")]
         _key: Header<Option<String>>,
+        /// The ETag of a read of the portfolio: the write is refused if it changed since
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
         input: Input<As<ModelAssignmentRequest, NewModelAssignment>>,
     ) -> Result<Made<PortfolioTerms>, Problem> {
         let key = attempt.commit_key(&caller, &input.canonical);
         let new = input.value.said()?;
         self.0
             .blocking(move |journal| {
-                let stated = journal.assign_model(&caller.author(), id.0.0, &new, key.as_ref())?;
+                let stated = firm::write(
+                    journal,
+                    &precondition,
+                    key,
+                    || Standing::of_portfolio(journal, id.0.0),
+                    |terms| journal.assign_model(&caller.author(), id.0.0, &new, terms),
+                )?;
                 let day = match &stated.event {
                     Event::ModelAssigned(fact) => Some(fact.from),
                     _ => None,

@@ -1,7 +1,7 @@
 //! `daybook advisor`: registering advisors and listing them.
 
 use super::{CommandError, Context, Outcome, Place, TextOrJson, terminal};
-use crate::journal::{Access, Author, JournalError, NewAdvisor};
+use crate::journal::{Access, Author, JournalError, NewAdvisor, Terms};
 use clap::Subcommand;
 use daybook_schemas::events::Contact;
 use daybook_schemas::{Day, Event};
@@ -102,7 +102,7 @@ impl Add {
         let id = match context.place(Access::Create)? {
             Place::Here(journal) => {
                 let new = NewAdvisor { name: self.name, contact, licence: self.licence, from };
-                let stated = journal.register_advisor(&Author::operator(), &new, None)?;
+                let stated = journal.register_advisor(&Author::operator(), &new, &Terms::default())?;
                 journal.close()?;
                 match stated.event {
                     Event::AdvisorRegistered(fact) => fact.advisor.to_string(),

@@ -2,7 +2,7 @@
 
 use super::advisor::{Reachable, read, said};
 use super::{CommandError, Context, Outcome, Place, TextOrJson, terminal};
-use crate::journal::{Access, Author, JournalError, NewAssignment, NewParty};
+use crate::journal::{Access, Author, JournalError, NewAssignment, NewParty, Terms};
 use clap::Subcommand;
 use daybook_schemas::events::{Assignee, AssignmentRole, PartyKind};
 use daybook_schemas::{AdvisorId, Day, Event, PartyId, TeamId};
@@ -111,7 +111,7 @@ impl Add {
         };
         let id = match context.place(Access::Create)? {
             Place::Here(journal) => {
-                let stated = journal.onboard_party(&Author::operator(), &new, None)?;
+                let stated = journal.onboard_party(&Author::operator(), &new, &Terms::default())?;
                 journal.close()?;
                 match stated.event {
                     Event::PartyOnboarded(fact) => fact.party.to_string(),
@@ -198,7 +198,7 @@ impl Assign {
         };
         let sequence = match context.place(Access::Write)? {
             Place::Here(journal) => {
-                let stated = journal.assign_client(&Author::operator(), party, &new, None)?;
+                let stated = journal.assign_client(&Author::operator(), party, &new, &Terms::default())?;
                 journal.close()?;
                 stated.sequence
             }

@@ -87,7 +87,7 @@ impl Journal {
         if new.client.is_none() {
             self.keys.ensure(key)?;
         }
-        let stated = self.state(author, commit_key.as_ref(), |library| {
+        let stated = self.state(author, &Terms::from(commit_key.clone()), |library| {
             let owners = new.client.map(|client| sole_owner(library, client)).transpose()?;
             let opened = PortfolioOpened {
                 portfolio: id,
@@ -210,7 +210,7 @@ impl Journal {
             return Ok(sequence);
         }
         if self.library()?.firm.is_fact(target) {
-            return Ok(self.reverse_fact(author, target, reason, terms.commit_key.as_ref())?.sequence);
+            return Ok(self.reverse_fact(author, target, reason, &terms)?.sequence);
         }
         let record = self.event(target)?;
         let event = decode(&record.view())?;

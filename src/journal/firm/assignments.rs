@@ -4,8 +4,7 @@ use super::people::{MEMBERS_MAX, at_work, client};
 use super::texts::Faults;
 use super::{Decision, EVER, Stated, occurs, today};
 use crate::journal::access::id_parts;
-use crate::journal::{Author, Draft, Journal, JournalError};
-use daybook_ledger::CommitKey;
+use crate::journal::{Author, Draft, Journal, JournalError, Terms};
 use daybook_projections::{At, Library};
 use daybook_schemas::events::{Assignee, AssignmentRole, ClientAssigned, HouseholdFormed, TeamFormed};
 use daybook_schemas::{AdvisorId, Day, HouseholdId, KeyId, PartyId, TeamId, stream};
@@ -53,7 +52,7 @@ impl Journal {
         author: &Author,
         party: PartyId,
         new: &NewAssignment,
-        commit_key: Option<&CommitKey>,
+        terms: &Terms,
     ) -> Result<Stated, JournalError> {
         let from = new.from.unwrap_or_else(today);
         if new.until.is_some_and(|until| until < from) {
@@ -62,7 +61,7 @@ impl Journal {
                 format!("it is before the first day, {from}: write a later one"),
             ));
         }
-        self.state(author, commit_key, |library| {
+        self.state(author, terms, |library| {
             client(library, party, from, "from")?;
             let rests_on = match &new.to {
                 Assignee::Advisor(id) => {
@@ -92,7 +91,7 @@ impl Journal {
         author: &Author,
         id: Option<TeamId>,
         new: &NewTeam,
-        commit_key: Option<&CommitKey>,
+        terms: &Terms,
     ) -> Result<Stated, JournalError> {
         let mut faults = Faults::default();
         let name = new.name.as_deref().map(|name| faults.name("name", name));
@@ -100,7 +99,7 @@ impl Journal {
         faults.finish()?;
         let from = new.from.unwrap_or_else(today);
         let fresh = TeamId::from_parts()?;
-        self.state(author, commit_key, |library| {
+        self.state(author, terms, |library| {
             let before = id.map(|id| team_before(library, id, from)).transpose()?;
             let members = match &new.members {
                 Some(members) => members.clone(),
@@ -127,7 +126,7 @@ impl Journal {
         author: &Author,
         id: Option<HouseholdId>,
         new: &NewHousehold,
-        commit_key: Option<&CommitKey>,
+        terms: &Terms,
     ) -> Result<Stated, JournalError> {
         let mut faults = Faults::default();
         let name = new.name.as_deref().map(|name| faults.name("name", name));
@@ -135,7 +134,7 @@ impl Journal {
         faults.finish()?;
         let from = new.from.unwrap_or_else(today);
         let fresh = HouseholdId::from_parts()?;
-        self.state(author, commit_key, |library| {
+        self.state(author, terms, |library| {
             let before = id.map(|id| household_before(library, id, from)).transpose()?;
             let id = id.unwrap_or(fresh);
             let members = match &new.members {

@@ -90,38 +90,34 @@ impl Journal {
     pub(in crate::journal) fn state(
         &self,
         author: &Author,
-        commit_key: Option<&CommitKey>,
+        terms: &Terms,
         mut decide: impl FnMut(&Library) -> Result<Decision, JournalError>,
     ) -> Result<Stated, JournalError> {
-        for attempt in 1.. {
-            if let Some(stated) = self.stated_before(commit_key)? {
+        for attempt in 1..=ATTEMPTS_MAX {
+            if let Some(stated) = self.stated_before(terms.commit_key.as_ref())? {
                 return Ok(stated);
             }
             let (decision, known) = {
                 let library = self.library()?;
                 (decide(&library)?, library.applied())
             };
-            let recorded = match self.unchanged(&decision, known)? {
-                Some(expected) => {
-                    let terms = Terms { commit_key: commit_key.cloned(), expected, ..Terms::default() };
-                    self.record(author, decision.drafts, terms)
-                }
-                None => Err(AppendError::VersionConflict {
-                    stream: "".into(),
-                    expected: Expected::Any,
-                    actual: None,
-                }
-                .into()),
-            };
-            match recorded {
+            let Some(mut expected) = self.unchanged(&decision, known)? else { continue };
+            expected.extend(terms.expected.iter().cloned());
+            let terms_now = Terms { commit_key: terms.commit_key.clone(), expected, ..Terms::default() };
+            match self.record(author, decision.drafts, terms_now) {
                 Ok(recorded) => return self.stated(&recorded),
-                Err(
-                    JournalError::Append(AppendError::VersionConflict { .. }) | JournalError::Conflict { .. },
-                ) if attempt < ATTEMPTS_MAX => {}
+                // What the caller said must not change has changed: there is nothing to decide anew.
+                Err(JournalError::Append(AppendError::VersionConflict { stream, .. }))
+                    if attempt < ATTEMPTS_MAX
+                        && !terms.expected.iter().any(|(name, _)| **name == *stream) => {}
+                Err(JournalError::Conflict { .. }) if attempt < ATTEMPTS_MAX => {}
                 Err(error) => return Err(error),
             }
         }
-        Err(JournalError::Internal("a decision that was never made".to_owned()))
+        Err(JournalError::Conflict {
+            detail: "too much was recorded at the same moment: send it again".to_owned(),
+            sequence: None,
+        })
     }
 
     /// The versions that the decision's streams had when it was made; none if one of them has changed since.
@@ -152,7 +148,7 @@ impl Journal {
     }
 
     /// What the same request recorded before, if it did.
-    pub(in crate::journal) fn stated_before(
+    pub(crate) fn stated_before(
         &self,
         commit_key: Option<&CommitKey>,
     ) -> Result<Option<Stated>, JournalError> {

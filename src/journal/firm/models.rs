@@ -5,8 +5,7 @@ use super::profiles::{NewTarget, targets};
 use super::texts::Faults;
 use super::{Decision, EVER, Stated, occurs, term, today};
 use crate::journal::access::id_parts;
-use crate::journal::{Author, Draft, Journal, JournalError};
-use daybook_ledger::CommitKey;
+use crate::journal::{Author, Draft, Journal, JournalError, Terms};
 use daybook_projections::At;
 use daybook_schemas::events::{ModelAssigned, ModelPublished};
 use daybook_schemas::{Day, ModelId, PortfolioId, stream};
@@ -42,7 +41,7 @@ impl Journal {
         author: &Author,
         id: Option<ModelId>,
         new: &NewModel,
-        commit_key: Option<&CommitKey>,
+        terms: &Terms,
     ) -> Result<Stated, JournalError> {
         let mut faults = Faults::default();
         let name = new.name.as_deref().map(|name| faults.name("name", name));
@@ -57,7 +56,7 @@ impl Journal {
         let (milliseconds, bytes) = id_parts()?;
         let fresh = ModelId::new(milliseconds, bytes);
         let mut seen = new.expects_version;
-        self.state(author, commit_key, |library| {
+        self.state(author, terms, |library| {
             let newest = id.and_then(|id| library.firm.model(id, EVER));
             if let Some(id) = id
                 && newest.is_none()
@@ -90,10 +89,10 @@ impl Journal {
         author: &Author,
         portfolio: PortfolioId,
         new: &NewModelAssignment,
-        commit_key: Option<&CommitKey>,
+        terms: &Terms,
     ) -> Result<Stated, JournalError> {
         let from = new.from.unwrap_or_else(today);
-        self.state(author, commit_key, |library| {
+        self.state(author, terms, |library| {
             if library.directory.get(portfolio).is_none() {
                 return Err(JournalError::not_found("portfolio", portfolio));
             }

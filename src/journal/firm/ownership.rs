@@ -3,8 +3,7 @@
 use super::people::client;
 use super::texts::{Faults, instrument_of};
 use super::{Decision, Stated, term, today};
-use crate::journal::{Author, Journal, JournalError};
-use daybook_ledger::CommitKey;
+use crate::journal::{Author, Journal, JournalError, Terms};
 use daybook_projections::Library;
 use daybook_schemas::events::{BenchmarkChosen, Mandate, MandateSet, Ownership, PortfolioOwnersSet};
 use daybook_schemas::{Day, Fraction, PartyId, PortfolioId, decimal, stream};
@@ -48,10 +47,10 @@ impl Journal {
         author: &Author,
         portfolio: PortfolioId,
         new: &NewOwners,
-        commit_key: Option<&CommitKey>,
+        terms: &Terms,
     ) -> Result<Stated, JournalError> {
         let from = new.from.unwrap_or_else(today);
-        self.state(author, commit_key, |library| {
+        self.state(author, terms, |library| {
             opened(library, portfolio)?;
             let fact = owners_of(library, new, from)?;
             let streams: Vec<String> = fact.owners.iter().map(|owner| stream::party(owner.party)).collect();
@@ -65,10 +64,10 @@ impl Journal {
         author: &Author,
         portfolio: PortfolioId,
         new: &NewMandate,
-        commit_key: Option<&CommitKey>,
+        terms: &Terms,
     ) -> Result<Stated, JournalError> {
         let from = new.from.unwrap_or_else(today);
-        self.state(author, commit_key, |library| {
+        self.state(author, terms, |library| {
             opened(library, portfolio)?;
             let fact = MandateSet { mandate: new.mandate.clone(), from };
             Ok(Decision::one(term(library, portfolio, from, fact)))
@@ -81,10 +80,10 @@ impl Journal {
         author: &Author,
         portfolio: PortfolioId,
         new: &NewBenchmark,
-        commit_key: Option<&CommitKey>,
+        terms: &Terms,
     ) -> Result<Stated, JournalError> {
         let from = new.from.unwrap_or_else(today);
-        self.state(author, commit_key, |library| {
+        self.state(author, terms, |library| {
             opened(library, portfolio)?;
             let instrument = new
                 .instrument

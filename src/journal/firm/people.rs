@@ -3,8 +3,7 @@
 use super::texts::Faults;
 use super::{Decision, EVER, Stated, country, occurs, today};
 use crate::journal::access::id_parts;
-use crate::journal::{Author, Draft, Journal, JournalError};
-use daybook_ledger::CommitKey;
+use crate::journal::{Author, Draft, Journal, JournalError, Terms};
 use daybook_projections::{At, Library};
 use daybook_schemas::events::{
     AdvisorAmended, AdvisorDeparted, AdvisorRegistered, Assignee, AssignmentRole, ClientAssigned, Contact,
@@ -145,9 +144,9 @@ impl Journal {
         &self,
         author: &Author,
         new: &NewAdvisor,
-        commit_key: Option<&CommitKey>,
+        terms: &Terms,
     ) -> Result<Stated, JournalError> {
-        if let Some(stated) = self.stated_before(commit_key)? {
+        if let Some(stated) = self.stated_before(terms.commit_key.as_ref())? {
             return Ok(stated);
         }
         let mut faults = Faults::default();
@@ -167,7 +166,7 @@ impl Journal {
             licence: licence.map(|licence| self.seal(key, "licence", &licence)).transpose()?,
             from,
         };
-        self.state(author, commit_key, |_| {
+        self.state(author, terms, |_| {
             Ok(Decision::one(Draft::new(stream::advisor(id), occurs(from), registered.clone())))
         })
     }
@@ -178,7 +177,7 @@ impl Journal {
         author: &Author,
         id: AdvisorId,
         amended: &AmendedAdvisor,
-        commit_key: Option<&CommitKey>,
+        terms: &Terms,
     ) -> Result<Stated, JournalError> {
         let mut faults = Faults::default();
         let name = amended.name.as_deref().map(|name| faults.name("name", name));
@@ -193,7 +192,7 @@ impl Journal {
         faults.finish()?;
         let from = amended.from.unwrap_or_else(today);
         let key = KeyId::Advisor(id);
-        self.state(author, commit_key, |library| {
+        self.state(author, terms, |library| {
             let advisor = joined(library, id, from, "from")?;
             let sealed_name = match &name {
                 Some(name) => self.seal(key, "name", name)?,
@@ -216,9 +215,9 @@ impl Journal {
         author: &Author,
         id: AdvisorId,
         new: &NewDeparture,
-        commit_key: Option<&CommitKey>,
+        terms: &Terms,
     ) -> Result<Stated, JournalError> {
-        self.state(author, commit_key, |library| {
+        self.state(author, terms, |library| {
             let advisor = joined(library, id, new.on, "on")?;
             if let Some(until) = advisor.until {
                 return Err(JournalError::Conflict {
@@ -258,9 +257,9 @@ impl Journal {
         &self,
         author: &Author,
         new: &NewParty,
-        commit_key: Option<&CommitKey>,
+        terms: &Terms,
     ) -> Result<Stated, JournalError> {
-        if let Some(stated) = self.stated_before(commit_key)? {
+        if let Some(stated) = self.stated_before(terms.commit_key.as_ref())? {
             return Ok(stated);
         }
         let on = new.on.unwrap_or_else(today);
@@ -287,7 +286,7 @@ impl Journal {
             tax_country,
             on,
         };
-        self.state(author, commit_key, |library| {
+        self.state(author, terms, |library| {
             let mut faults = Faults::default();
             let visited = check_members(library, &mut faults, id, &new.kind, &new.members, on);
             faults.finish()?;
@@ -316,7 +315,7 @@ impl Journal {
         author: &Author,
         id: PartyId,
         amended: &AmendedParty,
-        commit_key: Option<&CommitKey>,
+        terms: &Terms,
     ) -> Result<Stated, JournalError> {
         let mut faults = Faults::default();
         let name = amended.name.as_deref().map(|name| faults.name("name", name));
@@ -335,7 +334,7 @@ impl Journal {
         }
         let from = amended.from.unwrap_or_else(today);
         let key = KeyId::Party(id);
-        self.state(author, commit_key, |library| {
+        self.state(author, terms, |library| {
             let party = onboarded(library, id, from, "from")?;
             let members = amended.members.clone().unwrap_or_else(|| party.members.to_vec());
             let visited = if amended.members.is_some() {
@@ -373,12 +372,12 @@ impl Journal {
         author: &Author,
         id: PartyId,
         new: &NewOffboarding,
-        commit_key: Option<&CommitKey>,
+        terms: &Terms,
     ) -> Result<Stated, JournalError> {
         let mut faults = Faults::default();
         let reason = faults.words("reason", new.reason.as_deref());
         faults.finish()?;
-        self.state(author, commit_key, |library| {
+        self.state(author, terms, |library| {
             let party = onboarded(library, id, new.on, "on")?;
             if let Some(until) = party.until {
                 return Err(JournalError::Conflict {

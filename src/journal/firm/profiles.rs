@@ -4,8 +4,7 @@ use super::people::{at_work, client, onboarded};
 use super::texts::{Faults, instrument_of};
 use super::{Decision, EVER, Stated, country, occurs, today};
 use crate::journal::access::id_parts;
-use crate::journal::{Author, Draft, Journal, JournalError};
-use daybook_ledger::CommitKey;
+use crate::journal::{Author, Draft, Journal, JournalError, Terms};
 use daybook_projections::{At, Library};
 use daybook_schemas::events::{
     Cap, Dimension, Exclusion, InstrumentClass, InvestmentProfileSet, Objective, ProfileDetails, ReviewHeld,
@@ -103,12 +102,12 @@ impl Journal {
         author: &Author,
         party: PartyId,
         new: &NewProfile,
-        commit_key: Option<&CommitKey>,
+        terms: &Terms,
     ) -> Result<Stated, JournalError> {
         let from = new.from.unwrap_or_else(today);
         // Whoever says nothing of the version they saw has seen the one there is when they ask.
         let mut seen = new.expects_version;
-        self.state(author, commit_key, |library| {
+        self.state(author, terms, |library| {
             client(library, party, from, "from")?;
             let last = library.firm.last_profile_version(party);
             let expected = *seen.get_or_insert(last);
@@ -196,7 +195,7 @@ impl Journal {
         author: &Author,
         party: PartyId,
         new: &NewReview,
-        commit_key: Option<&CommitKey>,
+        terms: &Terms,
     ) -> Result<Stated, JournalError> {
         let on = new.on.unwrap_or_else(today);
         let mut faults = Faults::default();
@@ -211,7 +210,7 @@ impl Journal {
         faults.finish()?;
         let (milliseconds, bytes) = id_parts()?;
         let review = ReviewId::new(milliseconds, bytes);
-        self.state(author, commit_key, |library| {
+        self.state(author, terms, |library| {
             onboarded(library, party, on, "on")?;
             let mut faults = Faults::default();
             check_owned(library, &mut faults, "portfolios", party, &new.portfolios, on);

@@ -2,8 +2,7 @@
 
 use super::{Decision, EVER, Stated};
 use crate::journal::imports::reversal_key;
-use crate::journal::{Author, Draft, Journal, JournalError, decode, now};
-use daybook_ledger::CommitKey;
+use crate::journal::{Author, Draft, Journal, JournalError, Terms, decode, now};
 use daybook_projections::Library;
 use daybook_schemas::events::{ContentHash, EventReversed, Words};
 use daybook_schemas::{Event, KeyId, stream};
@@ -15,7 +14,7 @@ impl Journal {
         author: &Author,
         target: u64,
         reason: &str,
-        commit_key: Option<&CommitKey>,
+        terms: &Terms,
     ) -> Result<Stated, JournalError> {
         let record = self.event(target)?;
         let event = decode(&record.view())?;
@@ -43,7 +42,7 @@ impl Journal {
             Some(_) => Words::from("the reason was about somebody whose key is erased"),
             None => Words::from(reason),
         };
-        self.state(author, commit_key, |library| {
+        self.state(author, terms, |library| {
             if let Some(by) = library.firm.reversed_by(target) {
                 return Err(JournalError::Conflict {
                     detail: format!("event {target} is reversed already, by event {by}"),

@@ -164,3 +164,55 @@ async fn an_auditor_reads_all_of_the_firm_and_changes_nothing() {
     house.read(&auditor, "/v1/clients?state=asleep").await.is(400, "invalid-parameter");
     house.read(&auditor, "/v1/clients?kind=robot").await.is(400, "invalid-parameter");
 }
+
+#[tokio::test]
+async fn a_write_holds_to_what_was_read_and_says_what_stands_when_it_does_not() {
+    let house = House::new().await;
+    let profile = json!({ "objectives": ["growth"], "risk_tolerance": "high" });
+    let party = format!("/v1/parties/{}", house.ann);
+    let client = format!("/v1/clients/{}", house.ann);
+    let profiles = format!("{client}/profiles");
+    let administrator = house.daybook.administrator.clone();
+    let write = async |method: Method, path: &str, tag: &str, body: &Value, key: &str| {
+        let headers = [("content-type", "application/json"), ("if-match", tag), ("idempotency-key", key)];
+        house.daybook.send(Some(&administrator), method, path, &headers, body.to_string()).await
+    };
+    let tag = async |path: &str| house.get(path).await.has(200).header("etag").to_owned();
+    let of_client = tag(&client).await;
+    let first = write(Method::POST, &profiles, &of_client, &profile, "1").await.has(201).json();
+    let problem =
+        write(Method::POST, &profiles, &of_client, &profile, "2").await.is(412, "precondition-failed");
+    assert_eq!(problem["sequence"], first["event"], "{problem}");
+    // The same attempt again finds what it did, whatever changed since.
+    let again = write(Method::POST, &profiles, &of_client, &profile, "1").await.has(201);
+    assert_eq!(again.header("idempotent-replayed"), "true");
+    // Another client's changes are none of it, and any read of the same party will do.
+    let of_party = tag(&party).await;
+    house.patch(&format!("/v1/parties/{}", house.bo), &json!({ "tax_country": "SE" })).await.has(201);
+    write(Method::PATCH, &party, &of_party, &json!({ "name": "Ann Berg" }), "3").await.has(201);
+    let of_list = tag(&profiles).await;
+    let (one, other) = tokio::join!(
+        write(Method::POST, &profiles, &of_list, &profile, "4"),
+        write(Method::POST, &profiles, &of_list, &profile, "5"),
+    );
+    let mut statuses = [one.status.as_u16(), other.status.as_u16()];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 412], "{one} {other}");
+    // Nothing is written on the strength of a view of the past.
+    let past = tag(&format!("{client}?at_sequence={}", house.daybook.head())).await;
+    write(Method::POST, &profiles, &past, &profile, "6").await.is(412, "precondition-failed");
+    write(Method::POST, &profiles, "*", &profile, "7").await.has(201);
+    let advisor = format!("/v1/advisors/{}", house.iris);
+    let terms = format!("/v1/portfolios/{}/terms", house.hers);
+    let mandate = format!("/v1/portfolios/{}/mandate", house.hers);
+    for (read, method, path, body) in [
+        (&advisor, Method::PATCH, &advisor, json!({ "name": "Iris" })),
+        (&terms, Method::POST, &mandate, json!({ "mandate": "advisory" })),
+    ] {
+        let read = tag(read).await;
+        write(method.clone(), path, &read, &body, &format!("{method}-a")).await.has(201);
+        write(method.clone(), path, &read, &body, &format!("{method}-b"))
+            .await
+            .is(412, "precondition-failed");
+    }
+}
