@@ -14,6 +14,7 @@ mod pages;
 mod preconditions;
 mod problems;
 mod proportions;
+mod recommendations;
 mod repetition;
 mod streams;
 mod tags;
