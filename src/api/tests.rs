@@ -14,7 +14,11 @@ mod pages;
 mod preconditions;
 mod problems;
 mod proportions;
+<<<<<<< HEAD
 mod recommendations;
+=======
+mod published;
+>>>>>>> 5f6736b (Acknowledge within a bound, read a transaction's registry without copying it, and prove what is published)
 mod repetition;
 mod streams;
 mod tags;
@@ -31,6 +35,7 @@ use poem::http::{HeaderMap, Method, StatusCode};
 use poem::{Body, Endpoint, EndpointExt, Request, Response};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// A service over a ledger of its own.
@@ -56,8 +61,9 @@ pub(super) struct Answer {
 }
 
 impl Daybook {
+    /// A service whose readers have the patience that a busy machine asks for.
     pub(super) fn new() -> Self {
-        Self::within(Config::default())
+        Self::within(Config { patience: Duration::from_secs(60), ..Config::default() })
     }
 
     pub(super) fn within(config: Config) -> Self {
