@@ -14,11 +14,8 @@ mod pages;
 mod preconditions;
 mod problems;
 mod proportions;
-<<<<<<< HEAD
-mod recommendations;
-=======
 mod published;
->>>>>>> 5f6736b (Acknowledge within a bound, read a transaction's registry without copying it, and prove what is published)
+mod recommendations;
 mod repetition;
 mod streams;
 mod tags;
