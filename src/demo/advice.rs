@@ -49,13 +49,14 @@ pub(super) enum Fate {
 }
 
 /// What must be there to be seen on the last days: the portfolio, weekdays before the last one, and what becomes of it.
-const STANDING: [(&str, usize, Fate); 6] = [
+const STANDING: [(&str, usize, Fate); 7] = [
     ("Ann's shares", 0, Fate::Open),
+    ("Shares and euros", 0, Fate::Open),
     ("From her brother", 2, Fate::Open),
     ("Shares", 0, Fate::Accepted),
     ("Growth", 3, Fate::Blocked),
     ("Shares and euros", 1, Fate::Awaiting),
-    ("Ann's shares", 11, Fate::Awaiting),
+    ("Growth", 11, Fate::Awaiting),
 ];
 
 /// Days after which an answer is not waited for any longer.
@@ -65,8 +66,9 @@ const HELD_BACK_DAYS: i32 = 30;
 
 /// Carries out what was accepted since yesterday.
 pub(super) fn morning(account: &mut Account<'_>, day: usize) {
-    for (recommendation, idea) in std::mem::take(&mut account.accepted) {
-        let minutes = 25 + account.draw.below(150);
+    for (place, (recommendation, idea)) in (0..).zip(std::mem::take(&mut account.accepted)) {
+        // Before whatever else is traded that day, which counts on the cash that these leave.
+        let minutes = 2 + place * 4 + account.draw.below(3);
         let at = account.at(day, minutes);
         let price_cents = account.price_within(idea.security, day);
         let parts = match idea.side {
