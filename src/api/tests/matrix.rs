@@ -184,7 +184,7 @@ async fn each_role_does_what_the_table_says_and_nothing_else() {
             let headers = if kind.is_empty() { vec![] } else { vec![("content-type", kind.as_str())] };
             // A batch says for itself what is not there.
             let named = |path: &str| path.contains("/portfolios/") && !path.contains("/summaries");
-            let people = ["/advisors/", "/parties/", "/clients/"];
+            let people = ["/advisors/", "/parties/", "/clients/", "/views/advisor/", "/views/client/"];
             let reaches = |path: &str| {
                 (named(path) && portfolio == &other) || people.iter().any(|people| path.contains(people))
             };
