@@ -19,6 +19,7 @@ mod recommendations;
 mod repetition;
 mod streams;
 mod tags;
+mod views;
 mod webhooks;
 
 use super::service::Config;
