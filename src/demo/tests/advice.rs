@@ -132,7 +132,7 @@ fn recommendations_come_to_every_end_and_some_are_still_open() {
         (false, &[RecommendationExpired], 1),
         (false, &[RecommendationWithdrawn], 1),
         (true, &[], 2),
-        (true, &[OverrideRequested], 2),
+        (true, &[OverrideRequested], 1),
         (true, &[OverrideRequested, OverrideRefused], 2),
         (true, &[OverrideRequested, OverrideApproved, RecommendationAccepted, RecommendationExecuted], 1),
     ] {
@@ -153,7 +153,7 @@ fn nobody_answers_what_the_rules_hold_back_before_an_exception_is_approved() {
 }
 
 #[test]
-fn every_rule_says_something_and_none_says_the_same_always() {
+fn the_rules_that_bind_pass_some_recommendations_and_not_others() {
     let mut said: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for record in records(&FIRM) {
         if let Event::RecommendationIssued(issued) = &record.event {
@@ -162,7 +162,7 @@ fn every_rule_says_something_and_none_says_the_same_always() {
             }
         }
     }
-    for rule in ["risk_class", "cap:instrument", "cash"] {
+    for rule in ["risk_class", "cap:instrument"] {
         assert!(said[rule].len() > 1, "{rule} is always {:?}", said[rule]);
         assert!(said[rule].contains(&Verdict::Pass.to_string()), "{rule}");
     }

@@ -31,9 +31,12 @@ use super::{Author, Draft, Journal, JournalError, Recorded, Terms, decode, now};
 use daybook_ledger::{AppendError, CommitKey, Direction, Expected};
 use daybook_projections::{At, Library};
 use daybook_schemas::{Day, Event, PortfolioId, Timestamp, Zone, stream};
+use std::time::Duration;
 
 /// How often a decision is made anew because something else was recorded in between.
-const ATTEMPTS_MAX: usize = 32;
+const ATTEMPTS_MAX: u32 = 32;
+/// How long the second attempt waits; each further one as much longer.
+const PAUSE: Duration = Duration::from_micros(250);
 
 /// After every day that can be written: what is known of the future, too.
 pub(super) const EVER: At = At::on(Day::from_number(i32::MAX));
@@ -113,6 +116,8 @@ impl Journal {
                 Err(JournalError::Conflict { .. }) if attempt < ATTEMPTS_MAX => {}
                 Err(error) => return Err(error),
             }
+            // What was in the way may not be durable yet, and is not seen before it is.
+            std::thread::sleep(PAUSE * attempt);
         }
         Err(JournalError::Conflict {
             detail: "too much was recorded at the same moment: send it again".to_owned(),
