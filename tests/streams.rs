@@ -165,7 +165,7 @@ fn a_stream_of_the_log_catches_up_and_goes_on_live_without_a_gap_or_a_repetition
     let head = service.client().head();
     let mut reader = Reader::open(&service, &service.token, "/v1/events/stream?from=1", &[]);
     assert_eq!(reader.ids(usize::try_from(head).unwrap()), (1..=head).collect::<Vec<_>>());
-    let last = (0..40).map(|_| deposit(&service, &mine, "5")).last().unwrap();
+    let last = (0..40).map(|_| deposit(&service, &mine, "5")).next_back().unwrap();
     let heard = reader.ids(usize::try_from(last - head).unwrap());
     assert_eq!(heard, (head + 1..=last).collect::<Vec<_>>());
     // What a stream says of an event is what a read of it says.
@@ -244,7 +244,7 @@ fn a_reader_that_is_slow_delays_no_writer_and_misses_nothing() {
     let path = format!("/v1/portfolios/{mine}/imports");
     let began = Instant::now();
     service.client().upload(&path, &[("format", "csv")], "rows.csv", rows.as_bytes()).has(201);
-    let after = (0..20).map(|_| deposit(&service, &mine, "1")).last().unwrap();
+    let after = (0..20).map(|_| deposit(&service, &mine, "1")).next_back().unwrap();
     assert!(began.elapsed() < PATIENCE, "writers waited for a reader");
     let expected: Vec<u64> = (head + 1..=after).collect();
     assert_eq!(slow.ids(expected.len()), expected);

@@ -147,6 +147,10 @@ impl Events {
 
     /// Declare that an event never happened
     #[oai(path = "/events/:sequence/reverse", method = "post", operation_id = "reverseEvent")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the route's parameters, as the document lists them"
+    )]
     async fn reverse(
         &self,
         caller: Caller,

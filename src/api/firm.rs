@@ -190,6 +190,7 @@ pub(super) async fn one<T: ToJSON + Send + 'static>(
 }
 
 /// Answers a page of a list at a moment, unless the caller has the answer already.
+#[expect(clippy::too_many_arguments, reason = "what every change of the firm needs, from its route")]
 pub(super) async fn list<I, T: ToJSON + Send + 'static>(
     service: &Service,
     question: Question,
@@ -315,11 +316,11 @@ impl Seen<'_> {
             .firm
             .serving(party, self.at)
             .into_iter()
-            .map(|serving| self.serving_item(serving))
+            .map(|serving| self.serving_item(&serving))
             .collect()
     }
 
-    fn serving_item(&self, serving: Serving) -> ServingItem {
+    fn serving_item(&self, serving: &Serving) -> ServingItem {
         let (advisor, team, name) = match serving.to {
             Assignee::Advisor(id) => (Some(id), None, self.advisor_name(id)),
             Assignee::Team(id) => {

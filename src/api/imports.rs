@@ -133,6 +133,10 @@ impl Imports {
     /// Each row is recorded once, however often its file comes. A row of the generic CSV that cannot be used
     /// refuses the whole file; a broker's row that cannot be understood is kept aside.
     #[oai(path = "/portfolios/:id/imports", method = "post", operation_id = "importFile")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the route's parameters, as the document lists them"
+    )]
     async fn import(
         &self,
         caller: Caller,
@@ -215,6 +219,10 @@ impl Imports {
     ///
     /// The same file can be imported again afterwards.
     #[oai(path = "/imports/:id/revert", method = "post", operation_id = "revertImport")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the route's parameters, as the document lists them"
+    )]
     async fn revert(
         &self,
         caller: Caller,

@@ -307,8 +307,8 @@ fn item(
     (event, recorded_at): (u64, daybook_schemas::Timestamp),
     reversed_by: Option<u64>,
 ) -> ModelItem {
-    let weights = published.targets.iter().map(|target| target.weight.get());
-    let sum = weights.fold(Some(Decimal::ZERO), |sum, weight| decimal::add(sum?, weight).ok());
+    let mut weights = published.targets.iter().map(|target| target.weight.get());
+    let sum = weights.try_fold(Decimal::ZERO, decimal::add).ok();
     let cash = sum.and_then(|sum| decimal::subtract(Decimal::ONE, sum).ok());
     let in_force = seen.library.firm.model(published.model, seen.at);
     ModelItem {

@@ -249,6 +249,10 @@ impl Orders {
     /// where the operator allows that too and the mandate, `advisory` or `execution_only`, leaves the decision to the
     /// client.
     #[oai(path = "/portfolios/:id/orders", method = "post", operation_id = "placeOrder")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the route's parameters, as the document lists them"
+    )]
     async fn place(
         &self,
         caller: Caller,

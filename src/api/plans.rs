@@ -263,6 +263,10 @@ impl Plans {
     /// A plan counts as made when it is recorded, and is never changed: a new idea is a new plan. A fill follows it by
     /// naming its id.
     #[oai(path = "/portfolios/:id/plans", method = "post", operation_id = "planTrade")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the route's parameters, as the document lists them"
+    )]
     async fn plan(
         &self,
         caller: Caller,

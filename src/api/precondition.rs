@@ -166,7 +166,7 @@ impl Precondition {
                 let first = present.streams.first().map(|(name, _)| Arc::clone(name));
                 Ok(first.into_iter().map(|name| (name, Expected::StreamExists)).collect())
             }
-            Condition::Marks(marks) if marks.iter().any(|mark| *mark == present.mark) => Ok(present
+            Condition::Marks(marks) if marks.contains(&present.mark) => Ok(present
                 .streams
                 .iter()
                 .map(|(name, version)| (Arc::clone(name), Expected::Exactly(*version)))

@@ -455,6 +455,10 @@ impl Profiles {
 
     /// Read a version of a client's profile
     #[oai(path = "/clients/:party/profiles/:version", method = "get", operation_id = "readProfile")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the route's parameters, as the document lists them"
+    )]
     async fn read(
         &self,
         _caller: Caller,

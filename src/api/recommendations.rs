@@ -511,6 +511,10 @@ impl Recommendations {
     ///
     /// By the client, or by the firm that records the client's word: the history says who. Only while it is `issued`.
     #[oai(path = "/recommendations/:id/accept", method = "post", operation_id = "acceptRecommendation")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the route's parameters, as the document lists them"
+    )]
     async fn accept(
         &self,
         caller: Caller,
@@ -538,6 +542,10 @@ impl Recommendations {
     ///
     /// By the client, or by the firm that records the client's word: the history says who. Only while it is `issued`.
     #[oai(path = "/recommendations/:id/decline", method = "post", operation_id = "declineRecommendation")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the route's parameters, as the document lists them"
+    )]
     async fn decline(
         &self,
         caller: Caller,
@@ -567,6 +575,10 @@ impl Recommendations {
     ///
     /// As long as it was neither declined nor carried out.
     #[oai(path = "/recommendations/:id/withdraw", method = "post", operation_id = "withdrawRecommendation")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the route's parameters, as the document lists them"
+    )]
     async fn withdraw(
         &self,
         caller: Caller,
@@ -595,6 +607,10 @@ impl Recommendations {
     /// By the fills that are named; without names, by the fills since it was accepted that match its trades in instrument
     /// and side, of which each trade must have one. Only once it is `accepted`.
     #[oai(path = "/recommendations/:id/execute", method = "post", operation_id = "executeRecommendation")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the route's parameters, as the document lists them"
+    )]
     async fn execute(
         &self,
         caller: Caller,
@@ -622,6 +638,10 @@ impl Recommendations {
     ///
     /// A second person decides: an administrator who neither issued it nor asks.
     #[oai(path = "/recommendations/:id/override", method = "post", operation_id = "requestOverride")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the route's parameters, as the document lists them"
+    )]
     async fn request_override(
         &self,
         caller: Caller,
@@ -655,6 +675,10 @@ impl Recommendations {
     ///
     /// It is `issued` from then on, and the client sees it. Whoever issued it or asked does not decide.
     #[oai(path = "/recommendations/:id/override/approve", method = "post", operation_id = "approveOverride")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the route's parameters, as the document lists them"
+    )]
     async fn approve(
         &self,
         caller: Caller,
@@ -682,6 +706,10 @@ impl Recommendations {
     ///
     /// It stays `blocked`. Whoever issued it or asked does not decide.
     #[oai(path = "/recommendations/:id/override/refuse", method = "post", operation_id = "refuseOverride")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the route's parameters, as the document lists them"
+    )]
     async fn refuse(
         &self,
         caller: Caller,
@@ -817,13 +845,14 @@ fn screened_again(journal: &Journal, advice: &Recommendation) -> Result<Screenin
         .map(|trade| AskedTrade {
             symbol: trade.instrument.to_string(),
             side: trade.side.clone(),
-            quantity: trade.quantity.map(|quantity| quantity.get()),
-            amount: trade.amount.filter(|_| trade.weight.is_none()).map(|amount| amount.amount()),
-            weight: trade.weight.map(|weight| weight.get()),
-            limit: trade.limit.map(|limit| limit.get()),
+            quantity: trade.quantity.map(daybook_schemas::Quantity::get),
+            amount: trade.amount.filter(|_| trade.weight.is_none()).map(daybook_schemas::Money::amount),
+            weight: trade.weight.map(daybook_schemas::Fraction::get),
+            limit: trade.limit.map(daybook_schemas::Price::get),
         })
         .collect();
-    let cost = journal.issued_event(advice.issued.sequence)?.expected_cost.map(|cost| cost.amount());
+    let cost =
+        journal.issued_event(advice.issued.sequence)?.expected_cost.map(daybook_schemas::Money::amount);
     let screened = journal.screen(advice.portfolio, &trades, cost, &Moment::default())?;
     Ok(advice::screening(advice.portfolio, &screened))
 }

@@ -205,6 +205,10 @@ impl Transactions {
     /// By the rules of a row of the generic CSV. Without an `id`, equal transactions are two, and the
     /// `Idempotency-Key` tells a repetition.
     #[oai(path = "/portfolios/:id/transactions", method = "post", operation_id = "recordTransaction")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the route's parameters, as the document lists them"
+    )]
     async fn record(
         &self,
         caller: Caller,

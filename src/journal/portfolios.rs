@@ -60,6 +60,7 @@ fn opened_by(stated: &Stated) -> Result<PortfolioId, JournalError> {
 
 impl Journal {
     /// Opens a portfolio.
+    #[expect(clippy::needless_pass_by_value, reason = "every write is handed the key of its commit")]
     pub(crate) fn open_portfolio(
         &self,
         author: &Author,

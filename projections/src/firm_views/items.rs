@@ -254,7 +254,7 @@ impl PortfolioItem {
             Some(Ok(drift)) => Some(summarised(drift)),
         };
         self.drawdown = standing.drawdown.clone();
-        self.risk_class = standing.risk.class.map(|class| class.get());
+        self.risk_class = standing.risk.class.map(crate::suitability::RiskClass::get);
         self.risk_class_max = standing.class_max;
         self.profile_version = standing.profile.map(|(_, version)| version);
         self.off_profile.clone_from(&standing.off_profile);

@@ -297,8 +297,8 @@ impl Looked<'_> {
         }
         let told = |(finding, since, _): (&RuleFinding, Since, bool)| OffRule {
             rule: finding.rule.clone(),
-            measured: finding.measured.map(|measured| measured.get()),
-            limit: finding.limit.map(|limit| limit.get()),
+            measured: finding.measured.map(daybook_schemas::Fraction::get),
+            limit: finding.limit.map(daybook_schemas::Fraction::get),
             unit: word(unit(&finding.rule)),
             evidence: finding.evidence.clone(),
             since,
@@ -323,7 +323,7 @@ impl Looked<'_> {
     fn drawdown(&self, days: &[SeriesDay], day: Day) -> (Drawdown, Option<String>) {
         let limit_on = |day: Day| {
             let (_, said) = self.library.firm.governing_profile(self.portfolio, self.at(day))?;
-            said.fact.drawdown_max.map(|limit| limit.get())
+            said.fact.drawdown_max.map(daybook_schemas::Fraction::get)
         };
         let last = days.last();
         let worst = days

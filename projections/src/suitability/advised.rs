@@ -12,7 +12,7 @@ use rust_decimal::Decimal;
 fn traded_on(library: &Library, advice: &Recommendation, trade: &ProposedTrade) -> TradedOn {
     let instrument = library.instruments.get(trade.instrument);
     let currency = instrument.map(|instrument| instrument.currency);
-    let price = trade.reference_price.map(|price| price.get());
+    let price = trade.reference_price.map(daybook_schemas::Price::get);
     let of_units = || {
         let units = decimal::multiply(trade.quantity?.get(), price?).ok()?;
         let multiplier = instrument.map_or(Decimal::ONE, Instrument::multiplier);
@@ -23,7 +23,7 @@ fn traded_on(library: &Library, advice: &Recommendation, trade: &ProposedTrade) 
         instrument: trade.instrument,
         side: trade.side.clone(),
         price: price.zip(currency),
-        amount: trade.amount.map(|amount| amount.amount()).or_else(of_units).or_else(of_weight),
+        amount: trade.amount.map(daybook_schemas::Money::amount).or_else(of_units).or_else(of_weight),
     }
 }
 

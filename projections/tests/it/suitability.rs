@@ -346,10 +346,12 @@ impl Case {
     fn finding(&self, rule: &str) -> RuleFinding {
         let findings = self.findings();
         let found = findings.iter().find(|finding| &*finding.rule == rule);
-        found.unwrap_or_else(|| panic!("{rule} among {findings:?}")).clone()
+        assert!(found.is_some(), "{rule} among {findings:?}");
+        found.cloned().unwrap()
     }
 
     #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "a test writes what it means in place")]
     fn says(&self, rule: &str, verdict: Verdict) -> RuleFinding {
         let finding = self.finding(rule);
         assert_eq!(finding.verdict, verdict, "{finding:?}");

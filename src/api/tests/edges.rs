@@ -181,7 +181,8 @@ async fn an_answer_that_takes_too_long_is_given_up_and_a_write_may_be_sent_again
     let holder = std::thread::spawn(move || {
         let held = journal.portfolio(id, &Moment::default(), |_| {
             looking.send(()).unwrap();
-            Ok(told.recv().unwrap())
+            let _: () = told.recv().unwrap();
+            Ok(())
         });
         held.unwrap();
     });

@@ -63,7 +63,7 @@ fn decimals(value: &Value, found: &mut BTreeSet<Decimal>) {
             );
         }
         Value::Number(number) => {
-            found.extend(number.to_string().parse::<Decimal>().ok().map(|d| d.normalize()))
+            found.extend(number.to_string().parse::<Decimal>().ok().map(|d| d.normalize()));
         }
         Value::Array(items) => items.iter().for_each(|item| decimals(item, found)),
         Value::Object(members) => members.values().for_each(|member| decimals(member, found)),

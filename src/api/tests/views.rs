@@ -153,12 +153,12 @@ impl Small {
         self.view(&self.daybook.administrator, path).await
     }
 
-    fn token(&self, role: Role, subject: impl ToString) -> String {
+    fn token(&self, role: Role, subject: &impl ToString) -> String {
         self.daybook.token_of(role, Some(&subject.to_string()), Vec::new())
     }
 }
 
-fn client<'v>(view: &'v Value, party: PartyId) -> &'v Value {
+fn client(view: &Value, party: PartyId) -> &Value {
     let clients = view["clients"].as_array().unwrap();
     clients.iter().find(|client| client["party"] == party.to_string()).unwrap_or_else(|| panic!("{view:#}"))
 }
@@ -254,7 +254,7 @@ async fn the_firm_counts_each_portfolio_once_and_the_advisors_add_up_to_it() {
 #[tokio::test]
 async fn a_client_sees_the_own_part_beside_the_whole_and_who_serves() {
     let small = Small::new().await;
-    let token = small.token(Role::Client, ANN);
+    let token = small.token(Role::Client, &ANN);
     let view = small.view(&token, &format!("client/{ANN}?as_of=2024-04-05&from=2024-01-01")).await;
     assert_eq!((&view["client"]["name"], &view["kind"]), (&json!("Ann"), &json!("person")));
     assert_eq!(view["assets"]["total"], "2300");
@@ -271,8 +271,11 @@ async fn a_client_sees_the_own_part_beside_the_whole_and_who_serves() {
 #[tokio::test]
 async fn whom_somebody_may_not_know_of_is_in_no_figure_of_theirs() {
     let small = Small::new().await;
-    let (iris, tomas, bo) =
-        (small.token(Role::Advisor, IRIS), small.token(Role::Advisor, TOMAS), small.token(Role::Client, BO));
+    let (iris, tomas, bo) = (
+        small.token(Role::Advisor, &IRIS),
+        small.token(Role::Advisor, &TOMAS),
+        small.token(Role::Client, &BO),
+    );
     let view = small.view(&iris, &format!("advisor/{IRIS}?as_of=2024-04-05&from=2024-01-01")).await;
     let text = view.to_string();
     assert!(
@@ -293,7 +296,7 @@ async fn whom_somebody_may_not_know_of_is_in_no_figure_of_theirs() {
 #[tokio::test]
 async fn a_view_of_the_past_stays_what_it_was_and_present_grants_decide_who_sees_it() {
     let small = Small::new().await;
-    let iris = small.token(Role::Advisor, IRIS);
+    let iris = small.token(Role::Advisor, &IRIS);
     let head = small.daybook.head();
     let asked = |person: String| format!("{person}?as_of=2024-04-05&from=2024-01-01&at_sequence={head}");
     let paths = [asked(format!("advisor/{IRIS}")), asked("firm".to_owned()), asked(format!("client/{ANN}"))];

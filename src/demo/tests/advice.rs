@@ -82,7 +82,10 @@ fn what_the_rules_said_of_every_recommendation_is_what_they_say_of_the_ledger_of
         if let Event::RecommendationIssued(issued) = &record.event {
             let (findings, before) = ledger.screen(issued, record.occurred_at);
             assert_eq!(findings, issued.screening, "recommendation at sequence {sequence}");
-            assert_eq!(Some(before.equity().unwrap()), issued.seen_equity.map(|equity| equity.amount()));
+            assert_eq!(
+                Some(before.equity().unwrap()),
+                issued.seen_equity.map(daybook_schemas::Money::amount)
+            );
             screened += 1;
         }
         ledger.record(sequence, record);

@@ -33,6 +33,9 @@ use daybook_projections::{At, Library};
 use daybook_schemas::{Day, Event, PortfolioId, Timestamp, Zone, stream};
 use std::time::Duration;
 
+/// Streams, and what their versions must be.
+type Versions = Vec<(std::sync::Arc<str>, Expected)>;
+
 /// How often a decision is made anew because something else was recorded in between.
 const ATTEMPTS_MAX: u32 = 32;
 /// How long the second attempt waits; each further one as much longer.
@@ -126,11 +129,7 @@ impl Journal {
     }
 
     /// The versions that the decision's streams had when it was made; none if one of them has changed since.
-    fn unchanged(
-        &self,
-        decision: &Decision,
-        known: u64,
-    ) -> Result<Option<Vec<(std::sync::Arc<str>, Expected)>>, JournalError> {
+    fn unchanged(&self, decision: &Decision, known: u64) -> Result<Option<Versions>, JournalError> {
         let keyed = |draft: &&Draft| draft.key.is_none();
         let mut names: Vec<&str> =
             decision.drafts.iter().filter(keyed).map(|draft| draft.stream.as_str()).collect();

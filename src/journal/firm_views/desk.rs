@@ -117,19 +117,18 @@ impl Journal {
         {
             return Ok(kept.clone());
         }
-        let copied = copy(&library, kept);
+        let copied = copy(&library, kept.as_ref());
         drop(library);
         *self.desk.copied.lock().unwrap_or_else(PoisonError::into_inner) = Some(copied.clone());
         Ok(copied)
     }
 }
 
-fn copy(library: &Library, kept: Option<Copied>) -> Copied {
+fn copy(library: &Library, kept: Option<&Copied>) -> Copied {
     fn or_copy<T: Clone>(kept: Option<&Arc<T>>, head: impl Fn(&T) -> u64, now: &T) -> Arc<T> {
         let same = kept.filter(|kept| head(kept) == head(now));
         same.map_or_else(|| Arc::new(now.clone()), Arc::clone)
     }
-    let kept = kept.as_ref();
     Copied {
         firm: or_copy(kept.map(|kept| &kept.firm), Firm::changed_at, &library.firm),
         recommendations: or_copy(

@@ -316,7 +316,7 @@ fn zone_of(library: &Library, advice: &Recommendation) -> Zone {
 /// units at the price of the day.
 fn traded_on(library: &Library, advice: &Recommendation, trade: &ProposedTrade) -> TradedOn {
     let instrument = library.instruments.get(trade.instrument);
-    let price = trade.reference_price.map(|price| price.get());
+    let price = trade.reference_price.map(daybook_schemas::Price::get);
     let of_units = || {
         let units = decimal::multiply(trade.quantity?.get(), price?).ok()?;
         let multiplier = instrument.map_or(Decimal::ONE, daybook_projections::Instrument::multiplier);
@@ -327,7 +327,7 @@ fn traded_on(library: &Library, advice: &Recommendation, trade: &ProposedTrade) 
         instrument: trade.instrument,
         side: trade.side.clone(),
         price: price.zip(instrument.map(|instrument| instrument.currency)),
-        amount: trade.amount.map(|amount| amount.amount()).or_else(of_units).or_else(of_weight),
+        amount: trade.amount.map(daybook_schemas::Money::amount).or_else(of_units).or_else(of_weight),
     }
 }
 

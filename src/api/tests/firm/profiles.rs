@@ -5,6 +5,7 @@ use daybook_schemas::events::Role;
 use poem::http::Method;
 use serde_json::{Value, json};
 
+#[expect(clippy::needless_pass_by_value, reason = "a test writes what it means in place")]
 fn profile(more: Value) -> Value {
     let mut profile = json!({ "objectives": ["growth"], "risk_tolerance": "high" });
     for (name, value) in more.as_object().unwrap() {
