@@ -190,7 +190,8 @@ fn main() -> io::Result<()> {
     {
         return serve_bare(address, bytes.parse().map_err(io::Error::other)?);
     }
-    let seconds = std::env::var("DAYBOOK_BENCH_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10);
+    let seconds =
+        std::env::var("DAYBOOK_BENCH_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10);
     let took = Duration::from_secs(seconds);
     let directory = match std::env::var_os("DAYBOOK_BENCH_DIR") {
         Some(directory) => tempfile::tempdir_in(directory)?,
@@ -203,12 +204,14 @@ fn main() -> io::Result<()> {
     let measured = |load: &Load, fills: f64| -> io::Result<Shown> {
         let before = processor_seconds(running.child.id());
         let writing = (fills > 0.0).then(|| {
-            Fills::start(running.address, &running.token, &ids, fills, took, |number| fill(chrono::Utc::now(), number))
+            Fills::start(running.address, &running.token, &ids, fills, took, |number| {
+                fill(chrono::Utc::now(), number)
+            })
         });
         let mut shown = load.run(took)?;
         shown.written = writing.map_or(Ok(0), Fills::finish)?;
-        shown.processor_micros =
-            (processor_seconds(running.child.id()) - before) * 1e6 / f64::from(u32::try_from(shown.count()).unwrap_or(u32::MAX));
+        shown.processor_micros = (processor_seconds(running.child.id()) - before) * 1e6
+            / f64::from(u32::try_from(shown.count()).unwrap_or(u32::MAX));
         Ok(shown)
     };
     let paced = |rate| Load::new(running.address, &targets, CONNECTIONS, Some(rate));
@@ -217,7 +220,10 @@ fn main() -> io::Result<()> {
     let first = Load::new(running.address, &targets, 4, None).once()?;
     let bytes = first.bytes / first.count().max(1);
     let mut out = io::stdout().lock();
-    writeln!(out, "{PORTFOLIOS} portfolios of {ENTRIES} entries, {bytes} bytes an answer, {CONNECTIONS} connections\n")?;
+    writeln!(
+        out,
+        "{PORTFOLIOS} portfolios of {ENTRIES} entries, {bytes} bytes an answer, {CONNECTIONS} connections\n"
+    )?;
     writeln!(out, "| | rate | median | 99 % | 99.9 % | longest | processor a read | fills written |")?;
     writeln!(out, "|---|---|---|---|---|---|---|---|")?;
     row(&mut out, "first readings, four connections", &first)?;
@@ -227,7 +233,8 @@ fn main() -> io::Result<()> {
     // A book folded anew while it and the others are read.
     let one = [Target::get(&format!("/v1/portfolios/{large}"), &running.token)];
     Load::new(running.address, &one, 1, None).once()?;
-    let (address, token, path) = (running.address, running.token.clone(), format!("/v1/portfolios/{large}/transactions"));
+    let (address, token, path) =
+        (running.address, running.token.clone(), format!("/v1/portfolios/{large}/transactions"));
     let late = std::thread::spawn(move || -> io::Result<u64> {
         let mut client = Client::new(address, &token)?;
         let mut written = 0;

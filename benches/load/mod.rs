@@ -17,7 +17,10 @@ pub(crate) struct Target(Vec<u8>);
 impl Target {
     /// A read with a token.
     pub(crate) fn get(path: &str, token: &str) -> Self {
-        Self(format!("GET {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n\r\n").into_bytes())
+        Self(
+            format!("GET {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n\r\n")
+                .into_bytes(),
+        )
     }
 }
 
@@ -77,7 +80,9 @@ impl Client {
                 return Err(io::Error::other("the connection was closed"));
             }
             filled += read;
-            let Some(head) = self.buffer[..filled].windows(4).position(|end| end == b"\r\n\r\n") else { continue };
+            let Some(head) = self.buffer[..filled].windows(4).position(|end| end == b"\r\n\r\n") else {
+                continue;
+            };
             let (status, length) = head_of(&self.buffer[..head])?;
             let end = head + 4 + length;
             if end > self.buffer.len() {
@@ -169,7 +174,12 @@ pub(crate) struct Load<'t> {
 
 impl<'t> Load<'t> {
     /// A load.
-    pub(crate) fn new(address: SocketAddr, targets: &'t [Target], connections: usize, rate: Option<f64>) -> Self {
+    pub(crate) fn new(
+        address: SocketAddr,
+        targets: &'t [Target],
+        connections: usize,
+        rate: Option<f64>,
+    ) -> Self {
         Self { address, targets, connections, rate }
     }
 
@@ -188,9 +198,13 @@ impl<'t> Load<'t> {
         let began = Instant::now();
         let mut shown = Shown::default();
         let parts = std::thread::scope(|scope| {
-            let handles: Vec<_> =
-                (0..threads).map(|thread| scope.spawn(move || self.part(thread, threads, began, took))).collect();
-            handles.into_iter().map(|handle| handle.join().expect("a reader does not panic")).collect::<Vec<_>>()
+            let handles: Vec<_> = (0..threads)
+                .map(|thread| scope.spawn(move || self.part(thread, threads, began, took)))
+                .collect();
+            handles
+                .into_iter()
+                .map(|handle| handle.join().expect("a reader does not panic"))
+                .collect::<Vec<_>>()
         });
         for part in parts {
             let part = part?;
@@ -204,7 +218,13 @@ impl<'t> Load<'t> {
 
     /// What one thread reads: each round it sends what is due on its connections, then reads the answers in turn. A
     /// wait counts from when the read was due, so that a slow answer makes those behind it slow as well.
-    fn part(&self, thread: usize, threads: usize, began: Instant, took: Option<Duration>) -> io::Result<Shown> {
+    fn part(
+        &self,
+        thread: usize,
+        threads: usize,
+        began: Instant,
+        took: Option<Duration>,
+    ) -> io::Result<Shown> {
         let mut clients = (0..self.connections / threads)
             .map(|_| Client::new(self.address, ""))
             .collect::<io::Result<Vec<_>>>()?;

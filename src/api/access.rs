@@ -220,8 +220,8 @@ pub(super) struct Caller {
 
 impl Caller {
     /// A caller whose token was recognised.
-    pub(super) fn new(principal: Principal, correlation: CorrelationId) -> Self {
-        Self { principal: Arc::new(principal), correlation }
+    pub(super) fn new(principal: Arc<Principal>, correlation: CorrelationId) -> Self {
+        Self { principal, correlation }
     }
 
     /// What the caller's role is.

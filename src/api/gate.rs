@@ -181,11 +181,18 @@ impl<E: Endpoint<Output = Response>> Gate<E> {
             .ok()
             .and_then(|text| text.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map(|(_, secret)| secret.trim().to_owned())
+            .map(|(_, secret)| secret.trim())
             .filter(|secret| !secret.is_empty())
             .ok_or_else(|| Problem::unauthorized(false))?;
-        let principal = self.service.blocking(move |journal| Ok(journal.authenticate(&secret)?)).await?;
-        let principal = principal.ok_or_else(|| Problem::unauthorized(true))?;
+        let principal = match self.service.journal().authenticate_at_once(secret) {
+            Some(principal) => principal,
+            None => {
+                let secret = secret.to_owned();
+                let principal =
+                    self.service.blocking(move |journal| Ok(journal.authenticate(&secret)?)).await?;
+                principal.ok_or_else(|| Problem::unauthorized(true))?
+            }
+        };
         self.service.note_use(principal.token);
         if let Some(rates) = &self.rates {
             let (allowance, taken) = rates.take(principal.token);

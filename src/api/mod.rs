@@ -33,6 +33,7 @@ mod prices;
 mod problem;
 mod profiles;
 mod proportions;
+mod published;
 mod quarantine;
 mod rates;
 mod recommendations;

@@ -12,7 +12,9 @@ use super::scalar::{Account, CurrencyCode, Exact, Instrument, Portfolio, Sequenc
 use super::seen;
 use super::service::Service;
 use super::tags::Tag;
-use crate::journal::{NewPortfolio, PortfolioView};
+use crate::journal::{Basis, Journal, JournalError, Moment, NewPortfolio, PortfolioView};
+use daybook_projections::Summary;
+use daybook_schemas::PortfolioId;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::types::Any;
@@ -268,6 +270,10 @@ impl Portfolios {
     }
 
     /// Read a portfolio's figures
+    ///
+    /// The present figures reflect whatever was recorded when they were asked for. Where they take longer than a
+    /// quarter of a second to work out, as after a late entry into a very large portfolio, the last ones are answered at
+    /// once; `sequence` says which head they reflect.
     #[oai(path = "/portfolios/:id", method = "get", operation_id = "readPortfolio")]
     async fn read(
         &self,
@@ -283,6 +289,11 @@ impl Portfolios {
         at_sequence: Query<Option<Sequence>>,
     ) -> Result<Shown<PortfolioSummary, PortfolioProportions>, Problem> {
         let moment = seen::moment(as_of.0, known_at.0, at_sequence.0)?;
+        if moment == Moment::default() && !caller.percentages_only() {
+            let shown = self.0.published.summary(&self.0, id.0.0).await?;
+            let found = Found::written(question.tag(&shown.digest), || Ok(shown.json))?;
+            return Ok(Shown::to(&caller, found));
+        }
         let asking = caller.clone();
         let found = seen::one(&self.0, question, id.0.0, moment, move |_, view, pin| {
             Ok(summary_for(&asking, view, pin).to_string().into_bytes())
@@ -297,9 +308,16 @@ pub(super) fn summary_for(caller: &Caller, view: &PortfolioView<'_>, pin: Pin) -
     if caller.percentages_only() { proportions::summary(view, pin) } else { summary(view, pin) }
 }
 
-/// The summary of a portfolio, as JSON.
+/// The summary of a portfolio under the head that it reflects, as JSON.
 pub(super) fn summary(view: &PortfolioView<'_>, pin: Pin) -> Value {
-    let mut json = serde_json::to_value(view.summary()).unwrap_or_default();
+    let mut json = described(view, view.summary());
+    json["sequence"] = pin.known.into();
+    json
+}
+
+/// A summary and what is known of its portfolio, as JSON; all but the head that it reflects.
+fn described(view: &PortfolioView<'_>, summary: Summary) -> Value {
+    let mut json = serde_json::to_value(summary).unwrap_or_default();
     let portfolio = view.portfolio;
     json["id"] = portfolio.id.to_string().into();
     if let Ok(name) = portfolio.name.open(view.keys) {
@@ -309,6 +327,23 @@ pub(super) fn summary(view: &PortfolioView<'_>, pin: Pin) -> Value {
     json["calendar"] = portfolio.calendar.to_string().into();
     json["lots"] = portfolio.lot_method.to_string().into();
     json["opened_at"] = portfolio.opened_at.to_string().into();
-    json["sequence"] = pin.known.into();
+    json
+}
+
+/// A portfolio's present summary, all but the head that it reflects, and what it depends on.
+pub(super) fn members(journal: &Journal, id: PortfolioId) -> Result<(Vec<u8>, Basis), JournalError> {
+    journal.portfolio(id, &Moment::default(), |view| {
+        let (summary, basis) = view.summary_with_basis();
+        Ok((described(view, summary).to_string().into_bytes(), basis))
+    })
+}
+
+/// The JSON of a summary under a head that it reflects.
+pub(super) fn with_head(members: &[u8], sequence: u64) -> Vec<u8> {
+    let mut json = Vec::with_capacity(members.len() + 40);
+    json.extend_from_slice(b"{\"sequence\":");
+    json.extend_from_slice(sequence.to_string().as_bytes());
+    json.push(b',');
+    json.extend_from_slice(members.strip_prefix(b"{").unwrap_or(members));
     json
 }

@@ -2,6 +2,7 @@
 
 use super::access;
 use super::problem::Problem;
+use super::published::Published;
 use super::stream::Hub;
 use crate::config::{self, Rate};
 use crate::journal::{Journal, within};
@@ -84,6 +85,8 @@ pub(super) struct Service {
     room: Arc<Semaphore>,
     /// What live streams share.
     pub(super) hub: Arc<Hub>,
+    /// Summaries as they were answered last.
+    pub(super) published: Arc<Published>,
     /// The limits.
     pub(super) config: Arc<Config>,
 }
@@ -93,10 +96,11 @@ impl Service {
     pub(super) fn new(journal: Arc<Journal>, shared: Arc<Shared>, config: Config) -> Self {
         let permits = units(config.uploads_bytes_max.max(config.upload_bytes_max));
         let room = Arc::new(Semaphore::new(permits as usize));
-        Self { journal, shared, room, hub: Arc::default(), config: Arc::new(config) }
+        let config = Arc::new(config);
+        Self { journal, shared, room, hub: Arc::default(), published: Arc::default(), config }
     }
 
-    /// The journal, for what does not block.
+    /// The journal, for what waits for nobody; for anything else there is [`Service::blocking`].
     pub(super) fn journal(&self) -> &Journal {
         &self.journal
     }

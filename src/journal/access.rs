@@ -1,5 +1,6 @@
 //! Bearer tokens: issued, revoked, recognised. A token's secret is shown once; what is kept is its hash.
 
+use super::heads::Standing;
 use super::{Author, Draft, Journal, JournalError, Terms, now};
 use crate::importers::invisible;
 use base64::Engine;
@@ -10,7 +11,7 @@ use daybook_schemas::events::{AccessGranted, AccessRevoked, ContentHash, Role};
 use daybook_schemas::{Day, PortfolioId, Timestamp, TokenId, Zone, stream};
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use subtle::ConstantTimeEq;
 
 /// The roles that a token can have.
@@ -69,12 +70,24 @@ pub(super) struct Reaches(Mutex<HashMap<TokenId, Reached>>);
 #[derive(Clone)]
 struct Reached {
     standing: Standing,
+    day: Day,
     reach: Arc<Reach>,
     digest: Arc<str>,
 }
 
-/// All that a reach depends on: the firm's last change, the tokens' last change, and the day.
-type Standing = (u64, u64, Day);
+/// The bearers of tokens that were asked for last, so that most requests wait for nobody.
+#[derive(Default)]
+pub(super) struct Bearers(RwLock<HashMap<ContentHash, Bearer>>);
+
+struct Bearer {
+    standing: Standing,
+    day: Day,
+    expires: Option<Timestamp>,
+    principal: Arc<Principal>,
+}
+
+/// The most bearers that are kept.
+const BEARERS_MAX: usize = 10_000;
 
 /// The hash by which a token is recognised.
 pub(crate) fn secret_hash(secret: &str) -> ContentHash {
@@ -237,8 +250,22 @@ impl Journal {
         Ok(())
     }
 
+    /// Who bears a token, if that was asked before and nothing that it depends on has changed since. Waits for nobody.
+    ///
+    /// A revocation is taken notice of before it is acknowledged, and an expiry is compared with the present.
+    pub(crate) fn authenticate_at_once(&self, secret: &str) -> Option<Arc<Principal>> {
+        let hash = secret_hash(secret);
+        let now = now();
+        let standing = self.heads.standing();
+        let bearers = self.bearers.0.read().unwrap_or_else(PoisonError::into_inner);
+        let bearer = bearers.get(&hash)?;
+        let same = bearer.standing == standing && bearer.day == now.day_in(Zone::UTC);
+        let ended = bearer.expires.is_some_and(|expires| now >= expires);
+        (same && !ended).then(|| Arc::clone(&bearer.principal))
+    }
+
     /// Who bears a token, if it is one that was issued, is not revoked and has not ended.
-    pub(crate) fn authenticate(&self, secret: &str) -> Result<Option<Principal>, JournalError> {
+    pub(crate) fn authenticate(&self, secret: &str) -> Result<Option<Arc<Principal>>, JournalError> {
         let hash = secret_hash(secret);
         let library = self.library()?;
         let now = now();
@@ -248,7 +275,20 @@ impl Journal {
             .by_secret(&hash)
             .filter(|grant| bool::from(grant.granted.secret_hash.0.ct_eq(&hash.0)))
             .filter(|grant| grant.is_valid_at(now));
-        Ok(grant.map(|grant| self.principal(&library, &grant.granted, now)))
+        let Some(grant) = grant else { return Ok(None) };
+        let principal = Arc::new(self.principal(&library, &grant.granted, now));
+        let bearer = Bearer {
+            standing: Standing::of(&library),
+            day: now.day_in(Zone::UTC),
+            expires: grant.granted.expires,
+            principal: Arc::clone(&principal),
+        };
+        let mut bearers = self.bearers.0.write().unwrap_or_else(PoisonError::into_inner);
+        if bearers.len() >= BEARERS_MAX && !bearers.contains_key(&hash) {
+            bearers.clear();
+        }
+        bearers.insert(hash, bearer);
+        Ok(Some(principal))
     }
 
     /// Who bears a token by its id, while it is not revoked and has not ended.
@@ -275,16 +315,16 @@ impl Journal {
     /// What the bearer of a token reaches now. Present assignments decide, also for views of the past.
     fn reached(&self, library: &Library, granted: &AccessGranted, now: Timestamp) -> Reached {
         let day = now.day_in(Zone::UTC);
-        let standing = (library.firm.changed_at(), library.access.changed_at(), day);
+        let standing = Standing::of(library);
         let mut reaches = self.reaches.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(reached) = reaches.get(&granted.token)
-            && reached.standing == standing
+            && (reached.standing, reached.day) == (standing, day)
         {
             return reached.clone();
         }
         let reach = library.firm.reach(granted, At::on(day));
         let digest = blake3::hash(format!("{reach:?}").as_bytes()).to_hex()[..32].into();
-        let reached = Reached { standing, reach: Arc::new(reach), digest };
+        let reached = Reached { standing, day, reach: Arc::new(reach), digest };
         reaches.insert(granted.token, reached.clone());
         reached
     }

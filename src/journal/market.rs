@@ -5,6 +5,8 @@ use daybook_ledger::Ledger;
 use daybook_projections::{AnnouncedSplit, Library, NeedsDisk, Observation, ObservationKind, PriceSource};
 use daybook_schemas::events::TickKind;
 use daybook_schemas::{Event, InstrumentId, Timestamp};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 /// Whoever can say what an instrument was worth, at this ledger.
@@ -12,6 +14,40 @@ pub(crate) struct Market<'a> {
     pub(super) library: &'a Library,
     /// Where thinned ticks can be looked up; absent for records that were fetched from elsewhere.
     pub(super) ledger: Option<&'a Ledger>,
+}
+
+/// A market that remembers which instruments it was asked about.
+pub(super) struct Asked<'m, 'a> {
+    market: &'m Market<'a>,
+    instruments: RefCell<BTreeSet<InstrumentId>>,
+}
+
+impl<'m, 'a> Asked<'m, 'a> {
+    pub(super) fn new(market: &'m Market<'a>) -> Self {
+        Self { market, instruments: RefCell::default() }
+    }
+
+    /// The instruments that it was asked about.
+    pub(super) fn into_instruments(self) -> Box<[InstrumentId]> {
+        self.instruments.into_inner().into_iter().collect()
+    }
+}
+
+impl PriceSource for Asked<'_, '_> {
+    fn latest(
+        &self,
+        instrument: InstrumentId,
+        at: Timestamp,
+        known: u64,
+    ) -> Result<Option<Observation>, NeedsDisk> {
+        self.instruments.borrow_mut().insert(instrument);
+        self.market.latest(instrument, at, known)
+    }
+
+    fn announced_splits(&self, instrument: InstrumentId, known: u64) -> Vec<AnnouncedSplit> {
+        self.instruments.borrow_mut().insert(instrument);
+        self.market.announced_splits(instrument, known)
+    }
 }
 
 impl PriceSource for Market<'_> {

@@ -1,7 +1,8 @@
 //! The journal: the open ledger, its keys, and its projections kept current. Commands and routes both stand on it.
 //!
-//! Every call blocks; async code calls it from a blocking thread. A read first brings the library up to the durable
-//! head, so that whoever wrote something reads it back; the sequence it reached is the one that its answer reflects.
+//! Calls block, so async code makes them on a blocking thread; those that wait for nobody say so. The library is
+//! brought up to the durable head by whoever appends, and by whoever reads, so that whoever wrote something reads it
+//! back; the sequence it reached is the one that an answer reflects.
 
 mod access;
 mod advice;
@@ -12,6 +13,7 @@ mod error;
 mod feed;
 mod firm;
 mod firm_views;
+mod heads;
 mod imports;
 mod keys;
 mod market;
@@ -38,6 +40,7 @@ pub(crate) use firm::{
     NewParty, NewProfile, NewReview, NewTarget, NewTeam, OneOf, Stated, Subject, today,
 };
 pub(crate) use firm_views::{ViewRequest, Viewer};
+pub(crate) use heads::Basis;
 pub(crate) use imports::{ImportReport, ImportRequest};
 pub(crate) use notes::{Annotation, NewAnnotation, Plan};
 pub(crate) use portfolios::{NewPortfolio, is_same_request};
@@ -50,6 +53,7 @@ use daybook_ledger::{
 };
 use daybook_projections::Library;
 use daybook_schemas::{PortfolioId, Timestamp, stream};
+use heads::{Changes, Heads};
 use keys::KeyFile;
 use shelf::Shelf;
 use std::collections::BTreeSet;
@@ -81,11 +85,13 @@ pub(crate) struct Journal {
     ledger: Ledger,
     keys: KeyFile,
     library: RwLock<Library>,
+    heads: Heads,
     shelf: Shelf,
     /// What views keep between two questions.
     desk: firm_views::Desk,
     reaches: access::Reaches,
     notebooks: notes::Notebooks,
+    bearers: access::Bearers,
     importing: Mutex<()>,
     /// Portfolios that were written to since their books were kept last.
     touched: Mutex<BTreeSet<PortfolioId>>,
@@ -101,6 +107,8 @@ pub(crate) struct Journal {
 const PART_RECORDS: usize = 10_000;
 /// The most bytes of one part, where segments are large enough.
 const PART_BYTES: u64 = 8 << 20;
+/// So many events are taken into the library before readers come in again: half a millisecond's work.
+const TOGETHER: u64 = 512;
 /// What a record takes beside its canonical bytes, at most.
 const RECORD_BYTES: usize = 64;
 
@@ -174,10 +182,12 @@ impl Journal {
             library: RwLock::new(Self::stored_library(&ledger)),
             ledger,
             keys,
+            heads: Heads::default(),
             shelf: Shelf::default(),
             desk: firm_views::Desk::default(),
             reaches: access::Reaches::default(),
             notebooks: notes::Notebooks::default(),
+            bearers: access::Bearers::default(),
             importing: Mutex::new(()),
             touched: Mutex::default(),
             uses: uses::Uses::default(),
@@ -204,10 +214,12 @@ impl Journal {
             library: RwLock::default(),
             ledger,
             keys: KeyFile::in_memory(ring),
+            heads: Heads::default(),
             shelf: Shelf::default(),
             desk: firm_views::Desk::default(),
             reaches: access::Reaches::default(),
             notebooks: notes::Notebooks::default(),
+            bearers: access::Bearers::default(),
             importing: Mutex::new(()),
             touched: Mutex::default(),
             uses: uses::Uses::default(),
@@ -248,33 +260,63 @@ impl Journal {
     /// What is known across portfolios, up to the durable head.
     pub(crate) fn library(&self) -> Result<RwLockReadGuard<'_, Library>, JournalError> {
         self.catch_up(None)?;
-        Ok(self.library.read().unwrap_or_else(PoisonError::into_inner))
+        Ok(self.library_as_it_is())
     }
 
+    /// What is known across portfolios, as far as anybody took it in.
+    fn library_as_it_is(&self) -> RwLockReadGuard<'_, Library> {
+        self.library.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Brings the library up to the durable head, some events at a time, so that readers come in between.
     fn catch_up(&self, progress: Option<&(dyn Fn(u64, u64) + Send + Sync)>) -> Result<(), JournalError> {
         let head = self.ledger.head();
-        if self.library.read().unwrap_or_else(PoisonError::into_inner).applied() >= head {
-            return Ok(());
-        }
-        let mut library = self.library.write().unwrap_or_else(PoisonError::into_inner);
-        let from = library.applied() + 1;
-        let mut fault = None;
-        self.ledger.scan(from, head, &mut |record| {
-            let applied = decode(record).map(|event| library.apply(&meta(record), record.stream, &event));
-            if let Some(progress) = progress
-                && record.sequence % 4096 == 0
-            {
-                progress(record.sequence, head);
-            }
-            match applied {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => {
-                    fault = Some(error);
-                    ControlFlow::Break(())
+        while self.heads.applied() < head {
+            let mut library = self.library.write().unwrap_or_else(PoisonError::into_inner);
+            let (from, to) = (library.applied() + 1, head.min(library.applied() + TOGETHER));
+            let mut changes = Changes::default();
+            let mut fault = None;
+            let read = self.ledger.scan(from, to, &mut |record| {
+                let applied = decode(record).map(|event| {
+                    library.apply(&meta(record), record.stream, &event);
+                    changes.note(record.sequence, record.stream, &event);
+                });
+                match applied {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(error) => {
+                        fault = Some(error);
+                        ControlFlow::Break(())
+                    }
                 }
+            });
+            self.heads.take(changes, &library);
+            let applied = library.applied();
+            drop(library);
+            read?;
+            fault.map_or(Ok(()), Err)?;
+            if applied < to {
+                return Err(JournalError::Internal(format!("event {} cannot be read", applied + 1)));
             }
-        })?;
-        fault.map_or(Ok(()), Err)
+            if let Some(progress) = progress {
+                progress(to, head);
+            }
+            if to < head {
+                std::thread::yield_now();
+            }
+        }
+        Ok(())
+    }
+
+    /// The highest sequence that reads reflect; it follows the durable head, and whoever appends has brought it there
+    /// before it is acknowledged.
+    pub(crate) fn applied(&self) -> u64 {
+        self.heads.applied()
+    }
+
+    /// The highest sequence that a portfolio's figures reflect, if nothing that they depend on changed since they were
+    /// worked out. Waits for nobody.
+    pub(crate) fn stands(&self, portfolio: PortfolioId, basis: &Basis) -> Option<u64> {
+        self.heads.stands(portfolio, basis, now())
     }
 
     /// Appends events in one commit, durable when this returns. Records that are known already by key and content
@@ -339,6 +381,11 @@ impl Journal {
             commit_key: terms.commit_key,
             on_known: OnKnown::AppendMissing,
         })?;
+        // Whoever is told that it is recorded reads it back, and reads what it changes, without waiting. An error is
+        // the next reader's: what was appended is durable.
+        if let Err(error) = self.catch_up(None) {
+            tracing::error!(%error, "what was appended cannot be read back");
+        }
         Ok(Recorded { sequences: appended.sequences, already: appended.already })
     }
 

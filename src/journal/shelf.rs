@@ -4,7 +4,7 @@ use super::entry::{decode, meta};
 use super::{Journal, JournalError};
 use daybook_ledger::{Direction, Ledger};
 use daybook_projections::library::LIBRARY_NAME;
-use daybook_projections::{Book, Library, Meta};
+use daybook_projections::{Book, Imports, Library, Meta};
 use daybook_schemas::{Event, PortfolioId, stream};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -28,19 +28,21 @@ pub(super) fn snapshot_name(id: PortfolioId) -> String {
     format!("{}/{id}", daybook_projections::FOLD_NAME)
 }
 
+/// How often a book is brought up to date before it is shown although its stream went on meanwhile.
+const ATTEMPTS: u32 = 3;
+
 /// A book and how much of its stream it holds.
 pub(super) struct Slot {
-    pub(super) book: Book,
+    book: Book,
     version: u64,
     kept_version: u64,
     imports_seen: u64,
-    used: u64,
 }
 
 /// The books at hand.
 #[derive(Default)]
 pub(super) struct Shelf {
-    slots: Mutex<Slots>,
+    places: Mutex<Places>,
     /// Books that were folded from the first event of their stream.
     pub(super) folds: AtomicU64,
 }
@@ -48,64 +50,98 @@ pub(super) struct Shelf {
 impl Shelf {
     /// Portfolios whose books are at hand.
     pub(super) fn books(&self) -> usize {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner).by_portfolio.len()
+        self.places.lock().unwrap_or_else(PoisonError::into_inner).by_portfolio.len()
     }
 }
 
 #[derive(Default)]
-struct Slots {
-    by_portfolio: HashMap<PortfolioId, Arc<Mutex<Option<Slot>>>>,
+struct Places {
+    by_portfolio: HashMap<PortfolioId, Place>,
     uses: u64,
+    /// Of all places together.
+    entries: u64,
+}
+
+/// Where a book stands, what it counts for, and when it was used last.
+#[derive(Default)]
+struct Place {
+    slot: Arc<Mutex<Option<Slot>>>,
+    entries: u64,
+    used: u64,
+}
+
+/// A book that is up to date, and how far that reaches.
+pub(super) struct Current<'s> {
+    pub(super) book: &'s Book,
+    /// The highest sequence that the book reflects.
+    pub(super) reaches: u64,
+    /// The imports that it was folded with.
+    pub(super) imports: Arc<Imports>,
 }
 
 impl Journal {
     /// Calls `visit` with a portfolio's book, brought up to the library's head.
+    ///
+    /// The library is not held while the book is folded, so that a long fold keeps nobody waiting but those who ask for
+    /// the same book; nor may a caller hold it.
     pub(super) fn with_book<T>(
         &self,
         id: PortfolioId,
-        library: &Library,
-        visit: impl FnOnce(&Book) -> Result<T, JournalError>,
+        visit: impl FnOnce(&Current<'_>) -> Result<T, JournalError>,
     ) -> Result<T, JournalError> {
-        let (slot, uses) = {
-            let mut slots = self.shelf.slots.lock().unwrap_or_else(PoisonError::into_inner);
-            slots.uses += 1;
-            (slots.by_portfolio.entry(id).or_default().clone(), slots.uses)
+        let slot = {
+            let mut places = self.shelf.places.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(&places.by_portfolio.entry(id).or_default().slot)
         };
         let mut held = slot.lock().unwrap_or_else(PoisonError::into_inner);
         // A book that met an error half-way is not kept: the next reader starts anew.
-        let mut current = match held.take() {
+        let mut slot = match held.take() {
             Some(slot) => slot,
-            None => self.take_from_snapshot(id, library)?,
+            None => self.take_from_snapshot(id)?,
         };
-        self.advance(id, &mut current, library)?;
-        current.used = uses;
-        let answer = visit(&current.book);
-        *held = Some(current);
+        let mut attempt = 1;
+        let (reaches, imports) = loop {
+            let (applied, imports) = {
+                let library = self.library()?;
+                (library.applied(), Arc::clone(&library.imports))
+            };
+            self.advance(id, &mut slot, applied, &imports)?;
+            let library = self.library_as_it_is();
+            let same_imports = library.imports.changed_at() <= slot.imports_seen;
+            if same_imports && library.directory.last_sequence(id) <= slot.book.applied() {
+                break (library.applied(), Arc::clone(&library.imports));
+            }
+            if attempt == ATTEMPTS {
+                break (applied, imports);
+            }
+            attempt += 1;
+        };
+        let entries = slot.version;
+        let answer = visit(&Current { book: &slot.book, reaches, imports });
+        *held = Some(slot);
         drop(held);
-        self.put_away();
+        self.put_away(id, entries);
         answer
     }
 
-    fn take_from_snapshot(&self, id: PortfolioId, library: &Library) -> Result<Slot, JournalError> {
-        if let Some(book) = self.stored_book(id, library)
+    fn take_from_snapshot(&self, id: PortfolioId) -> Result<Slot, JournalError> {
+        let (applied, imports) = {
+            let library = self.library()?;
+            (library.applied(), Arc::clone(&library.imports))
+        };
+        if let Some(book) = self.stored_book(id, &imports)
             && let Some(version) = self.version_at(id, book.applied())?
-            && book.applied() <= library.applied()
+            && book.applied() <= applied
         {
-            return Ok(Slot {
-                book,
-                version,
-                kept_version: version,
-                imports_seen: library.imports.changed_at(),
-                used: 0,
-            });
+            return Ok(Slot { book, version, kept_version: version, imports_seen: imports.changed_at() });
         }
-        Ok(Slot { book: Book::new(id), version: 0, kept_version: 0, imports_seen: 0, used: 0 })
+        Ok(Slot { book: Book::new(id), version: 0, kept_version: 0, imports_seen: 0 })
     }
 
     /// The book as it was written down last, if it can be used.
-    pub(super) fn stored_book(&self, id: PortfolioId, library: &Library) -> Option<Book> {
+    pub(super) fn stored_book(&self, id: PortfolioId, imports: &Imports) -> Option<Book> {
         let (_, bytes) = self.ledger.snapshots().get(&snapshot_name(id)).ok().flatten()?;
-        Book::restore(&bytes, &library.imports)
+        Book::restore(&bytes, imports)
             .inspect_err(|error| tracing::info!(portfolio = %id, %error, "folding anew"))
             .ok()
     }
@@ -116,8 +152,13 @@ impl Journal {
         Ok(record.filter(|record| *record.stream == *stream::portfolio(id)).map(|record| record.version))
     }
 
-    fn advance(&self, id: PortfolioId, slot: &mut Slot, library: &Library) -> Result<(), JournalError> {
-        let head = library.applied();
+    fn advance(
+        &self,
+        id: PortfolioId,
+        slot: &mut Slot,
+        head: u64,
+        imports: &Imports,
+    ) -> Result<(), JournalError> {
         let mut fault = None;
         let mut events: Vec<(Meta, Event)> = Vec::new();
         let version = &mut slot.version;
@@ -144,7 +185,6 @@ impl Journal {
         if let Some(fault) = fault {
             return Err(fault);
         }
-        let imports = &library.imports;
         if slot.book.applied() == 0 {
             self.shelf.folds.fetch_add(1, Ordering::Relaxed);
             slot.book = Book::from_events(id, events, imports);
@@ -184,17 +224,19 @@ impl Journal {
             return Ok(());
         }
         let touched = std::mem::take(&mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner));
-        {
-            let library = self.library()?;
-            for id in touched.into_iter().filter(|id| library.directory.get(*id).is_some()) {
-                self.with_book(id, &library, |_| Ok(()))?;
+        for id in touched {
+            if self.library()?.directory.get(id).is_some() {
+                self.with_book(id, |_| Ok(()))?;
             }
-            self.keep_library(&library);
         }
-        let slots = self.shelf.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        for (id, slot) in &slots.by_portfolio {
+        self.keep_library(&*self.library()?);
+        let slots: Vec<(PortfolioId, Arc<Mutex<Option<Slot>>>)> = {
+            let places = self.shelf.places.lock().unwrap_or_else(PoisonError::into_inner);
+            places.by_portfolio.iter().map(|(id, place)| (*id, Arc::clone(&place.slot))).collect()
+        };
+        for (id, slot) in slots {
             if let Some(slot) = slot.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-                self.keep(*id, slot);
+                self.keep(id, slot);
             }
         }
         Ok(())
@@ -223,35 +265,49 @@ impl Journal {
         restored.filter(|library| library.applied() <= ledger.head()).unwrap_or_default()
     }
 
-    /// Puts away the books that were unused for longest while all of them together are over the bound.
-    fn put_away(&self) {
-        let mut slots = self.shelf.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut held: Vec<(u64, u64, PortfolioId)> = Vec::with_capacity(slots.by_portfolio.len());
-        for (id, slot) in &slots.by_portfolio {
-            // One that is in use right now is not the one to put away.
-            if let Ok(slot) = slot.try_lock()
-                && let Some(slot) = slot.as_ref()
-            {
-                held.push((slot.used, slot.version, *id));
-            }
-        }
-        let mut entries: u64 = held.iter().map(|(_, version, _)| version).sum();
-        if entries <= ENTRIES_MAX {
+    /// Notes that a book was used and what it counts for; while all of them together are over the bound, the books that
+    /// were unused for longest are put away.
+    fn put_away(&self, used: PortfolioId, entries: u64) {
+        let mut places = self.shelf.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.uses += 1;
+        let uses = places.uses;
+        // It may have been put away while it was in use.
+        let Some(place) = places.by_portfolio.get_mut(&used) else { return };
+        let before = std::mem::replace(&mut place.entries, entries);
+        place.used = uses;
+        places.entries = places.entries - before + entries;
+        if places.entries <= ENTRIES_MAX {
             return;
         }
-        held.sort_unstable();
-        let newest = held.len().saturating_sub(1);
-        for (_, version, id) in held.into_iter().take(newest) {
-            if entries <= ENTRIES_MAX {
+        let mut oldest: Vec<(u64, PortfolioId)> = places
+            .by_portfolio
+            .iter()
+            .map(|(id, place)| (place.used, *id))
+            .filter(|(_, id)| *id != used)
+            .collect();
+        oldest.sort_unstable();
+        let mut away = Vec::new();
+        for (_, id) in oldest {
+            if places.entries <= ENTRIES_MAX {
                 break;
             }
-            if let Some(slot) = slots.by_portfolio.remove(&id)
-                && let Ok(mut slot) = slot.try_lock()
+            // One that is in use right now is not the one to put away.
+            let in_use = |place: &Place| place.slot.try_lock().is_err();
+            if places.by_portfolio.get(&id).is_none_or(in_use) {
+                continue;
+            }
+            if let Some(place) = places.by_portfolio.remove(&id) {
+                places.entries -= place.entries;
+                away.push((id, place.slot));
+            }
+        }
+        drop(places);
+        for (id, slot) in away {
+            if let Ok(mut slot) = slot.try_lock()
                 && let Some(slot) = slot.as_mut()
             {
                 self.keep(id, slot);
             }
-            entries -= version;
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Reading: what a portfolio was, at a moment in the world and a moment of knowledge.
 
-use super::market::Market;
+use super::heads::Basis;
+use super::market::{Asked, Market};
 use super::{Journal, JournalError};
 use daybook_projections::{
     AsOf, Book, EntryRow, Holding, ImportState, Library, PortfolioEntry, Position, Series, State, Summary,
@@ -98,23 +99,28 @@ impl Journal {
         moment: &Moment,
         visit: impl FnOnce(&PortfolioView<'_>) -> Result<T, JournalError>,
     ) -> Result<T, JournalError> {
-        let known = self.known(moment)?;
-        let library = self.library()?;
-        let portfolio = library
-            .directory
-            .get(id)
-            .filter(|portfolio| portfolio.opened <= known && super::scope::reaches(id))
-            .ok_or_else(|| JournalError::not_found("portfolio", id))?;
-        let as_of = moment.as_of.unwrap_or_else(|| AsOf::Day(super::now().day_in(portfolio.zone)));
-        let view = View { as_of, known };
-        let keys = self.keys();
-        self.with_book(id, &library, |book| {
+        let fixed = moment.known_at.is_some() || moment.at_sequence.is_some();
+        let fixed = if fixed { Some(self.known(moment)?) } else { None };
+        let missing = || JournalError::not_found("portfolio", id);
+        let zone = {
+            let library = self.library()?;
+            let known = fixed.unwrap_or_else(|| library.applied());
+            let portfolio = library.directory.get(id).filter(|portfolio| portfolio.opened <= known);
+            portfolio.filter(|_| super::scope::reaches(id)).ok_or_else(missing)?.zone
+        };
+        let as_of = moment.as_of.unwrap_or_else(|| AsOf::Day(super::now().day_in(zone)));
+        self.with_book(id, |current| {
+            let view = View { as_of, known: fixed.unwrap_or(current.reaches) };
+            // Neither is the library held while a state of the past is folded.
+            let state = current.book.state_at(&view, &current.imports);
+            let library = self.library_as_it_is();
+            let keys = self.keys();
             visit(&PortfolioView {
                 library: &library,
-                portfolio,
-                book,
+                portfolio: library.directory.get(id).ok_or_else(missing)?,
+                book: current.book,
                 view,
-                state: book.state_at(&view, &library.imports),
+                state,
                 keys: &keys,
                 market: Market { library: &library, ledger: Some(self.ledger()) },
             })
@@ -186,6 +192,22 @@ impl<'a> PortfolioView<'a> {
     /// The summary of figures.
     pub(crate) fn summary(&self) -> Summary {
         summary(&self.state, &self.market, &self.library.instruments, self.view.as_of, self.view.known)
+    }
+
+    /// The summary of figures, and what it depends on, where it is the present that is seen.
+    pub(crate) fn summary_with_basis(&self) -> (Summary, Basis) {
+        let asked = Asked::new(&self.market);
+        let summary =
+            summary(&self.state, &asked, &self.library.instruments, self.view.as_of, self.view.known);
+        let zone = self.portfolio.zone;
+        let day = self.view.as_of.day(zone);
+        let before = Day::from_number(day.number() - 1);
+        let basis = Basis {
+            reflects: self.view.known,
+            day: (before.end_in(zone), day.end_in(zone)),
+            priced: asked.into_instruments(),
+        };
+        (summary, basis)
     }
 
     /// The open positions.

@@ -59,6 +59,11 @@ pub struct Imports {
 }
 
 impl Imports {
+    /// Whether an event concerns an import: the others need not be taken in.
+    pub(super) fn concerns(meta: &Meta, event: &Event) -> bool {
+        meta.import.is_some() || matches!(event, Event::FileImported(_) | Event::ImportReverted(_))
+    }
+
     /// Takes in an event: one that carries an import's id, one that ends an import, one that reverts it.
     pub fn apply(&mut self, meta: &Meta, event: &Event) {
         match event {

@@ -27,6 +27,7 @@ pub use quarantine::{Quarantine, QuarantinedItem};
 use crate::view::Meta;
 use daybook_schemas::{Event, codec};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// The name under which a snapshot of the library is kept.
 pub const LIBRARY_NAME: &str = "library";
@@ -41,8 +42,8 @@ pub struct Library {
     pub instruments: Instruments,
     /// Portfolios and their accounts.
     pub directory: Directory,
-    /// Imports of files and whether their events count.
-    pub imports: Imports,
+    /// Imports of files and whether their events count; shared with books that are folded meanwhile.
+    pub imports: Arc<Imports>,
     /// Records that could not be understood.
     pub quarantine: Quarantine,
     /// Advisors, parties, and who serves and owns what.
@@ -68,7 +69,9 @@ impl Library {
             return;
         }
         self.applied = meta.sequence;
-        self.imports.apply(meta, event);
+        if Imports::concerns(meta, event) {
+            Arc::make_mut(&mut self.imports).apply(meta, event);
+        }
         self.prices.apply(meta, stream, event);
         self.instruments.apply(meta, event);
         self.directory.apply(meta, stream, event);
