@@ -316,7 +316,7 @@ pub(super) fn summary(view: &PortfolioView<'_>, pin: Pin) -> Value {
 }
 
 /// A summary and what is known of its portfolio, as JSON; all but the head that it reflects.
-fn described(view: &PortfolioView<'_>, summary: Summary) -> Value {
+pub(super) fn described(view: &PortfolioView<'_>, summary: Summary) -> Value {
     let mut json = serde_json::to_value(summary).unwrap_or_default();
     let portfolio = view.portfolio;
     json["id"] = portfolio.id.to_string().into();

@@ -3,8 +3,8 @@
 //!
 //! An answer is kept as bytes with a gap for the ledger's head, because the head moves with every event and the figures
 //! with few of them. Whether it still stands is asked of the journal, which answers without waiting for anybody; so a
-//! read neither leaves its thread nor waits for a lock. Where figures take longer than [`PATIENCE`] to work out, the
-//! last ones are answered, under the head that they are known to reflect.
+//! read neither leaves its thread nor waits for a lock. Where figures take longer to work out than a reader has
+//! patience, the last ones are answered, under the head that they are known to reflect.
 
 use super::portfolios;
 use super::problem::Problem;
@@ -14,12 +14,9 @@ use daybook_schemas::PortfolioId;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-/// How long a reader waits for figures that reflect all that was recorded when it asked, if there are earlier ones.
-const PATIENCE: Duration = Duration::from_millis(250);
 /// The most bytes of all answers that are kept; beyond it those unused for longest are given up.
 const BYTES_MAX: usize = 64 << 20;
 /// What is kept beside an answer's bytes, about.
@@ -109,7 +106,7 @@ impl Published {
         service: &Service,
         id: PortfolioId,
     ) -> Result<Summary, Problem> {
-        let asked = service.journal().applied();
+        let asked = service.journal().acknowledged();
         let slot = self.held.read().unwrap_or_else(PoisonError::into_inner).slots.get(&id).cloned();
         if let Some(slot) = slot
             && let Some(answer) = slot.answer()
@@ -127,7 +124,7 @@ impl Published {
         id: PortfolioId,
         asked: u64,
     ) -> Result<Summary, Problem> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + service.config.patience;
         let slot = {
             let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(held.slots.entry(id).or_default())

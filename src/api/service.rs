@@ -32,6 +32,8 @@ pub(crate) struct Config {
     pub(crate) request_max: Duration,
     /// How long the answer to an upload may take.
     pub(crate) upload_max: Duration,
+    /// How long a reader waits for figures that reflect all that was recorded when it asked, if there are earlier ones.
+    pub(crate) patience: Duration,
     /// How many requests a token may make, if that is limited.
     pub(crate) rate: Option<Rate>,
     /// The origins whose pages may call from a browser.
@@ -54,6 +56,7 @@ impl From<&config::Service> for Config {
             room_wait_max: Duration::from_secs(20),
             request_max: service.request_timeout,
             upload_max: service.upload_timeout,
+            patience: Duration::from_millis(250),
             rate: service.rate_limit,
             origins: service.cors_origins.clone(),
             encrypted: service.tls.is_some(),

@@ -14,6 +14,7 @@ mod pages;
 mod preconditions;
 mod problems;
 mod proportions;
+mod published;
 mod repetition;
 mod streams;
 mod tags;
@@ -30,6 +31,7 @@ use poem::http::{HeaderMap, Method, StatusCode};
 use poem::{Body, Endpoint, EndpointExt, Request, Response};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// A service over a ledger of its own.
@@ -55,8 +57,9 @@ pub(super) struct Answer {
 }
 
 impl Daybook {
+    /// A service whose readers have the patience that a busy machine asks for.
     pub(super) fn new() -> Self {
-        Self::within(Config::default())
+        Self::within(Config { patience: Duration::from_secs(60), ..Config::default() })
     }
 
     pub(super) fn within(config: Config) -> Self {

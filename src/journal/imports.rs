@@ -138,18 +138,20 @@ pub(crate) struct ImportContext {
     keys: KeyRing,
 }
 
-impl importers::Context for ImportContext {
-    fn resolve(
-        &self,
-        scheme: &IdentifierScheme,
-        value: &str,
-        day: Option<Day>,
-        currency: Option<Currency>,
-        venue: Option<&str>,
-    ) -> Resolution {
-        self.instruments.resolve(scheme, value, day, currency, venue)
-    }
+/// What an importer may ask of one transaction: the registry itself, which nobody changes meanwhile.
+pub(super) struct PresentContext<'a> {
+    pub(super) library: &'a Library,
+    pub(super) keys: &'a KeyRing,
+}
 
+/// The registry, wherever it is kept.
+struct Registry<'a> {
+    instruments: &'a Instruments,
+    directory: &'a Directory,
+    keys: &'a KeyRing,
+}
+
+impl Registry<'_> {
     fn instrument(&self, id: InstrumentId) -> Option<InstrumentFacts> {
         self.instruments.get(id).map(|instrument| InstrumentFacts {
             class: instrument.class.clone(),
@@ -164,14 +166,10 @@ impl importers::Context for ImportContext {
         })
     }
 
-    fn provisional_count(&self, symbol: &str) -> u32 {
-        self.instruments.provisional_count(symbol)
-    }
-
     fn account(&self, portfolio: PortfolioId, label: &str) -> Option<AccountId> {
         let portfolio = self.directory.get(portfolio)?;
         let id =
-            importers::accounts::account_id(&self.keys, portfolio.name.key(), portfolio.id, label).ok()?;
+            importers::accounts::account_id(self.keys, portfolio.name.key(), portfolio.id, label).ok()?;
         portfolio.accounts.contains_key(&id).then_some(id)
     }
 
@@ -185,6 +183,48 @@ impl importers::Context for ImportContext {
         };
         accounts.map(linked).collect()
     }
+}
+
+impl ImportContext {
+    fn registry(&self) -> Registry<'_> {
+        Registry { instruments: &self.instruments, directory: &self.directory, keys: &self.keys }
+    }
+}
+
+impl<'a> PresentContext<'a> {
+    fn registry(&self) -> Registry<'a> {
+        let library = self.library;
+        Registry { instruments: &library.instruments, directory: &library.directory, keys: self.keys }
+    }
+}
+
+impl importers::Context for ImportContext {
+    fn resolve(
+        &self,
+        scheme: &IdentifierScheme,
+        value: &str,
+        day: Option<Day>,
+        currency: Option<Currency>,
+        venue: Option<&str>,
+    ) -> Resolution {
+        self.instruments.resolve(scheme, value, day, currency, venue)
+    }
+
+    fn instrument(&self, id: InstrumentId) -> Option<InstrumentFacts> {
+        self.registry().instrument(id)
+    }
+
+    fn provisional_count(&self, symbol: &str) -> u32 {
+        self.instruments.provisional_count(symbol)
+    }
+
+    fn account(&self, portfolio: PortfolioId, label: &str) -> Option<AccountId> {
+        self.registry().account(portfolio, label)
+    }
+
+    fn linked(&self, portfolio: PortfolioId) -> Vec<LinkedAccount> {
+        self.registry().linked(portfolio)
+    }
 
     fn announced_splits(&self, id: InstrumentId) -> Vec<(Day, Ratio)> {
         self.splits.get(&id).cloned().unwrap_or_default()
@@ -195,15 +235,51 @@ impl importers::Context for ImportContext {
     }
 }
 
+impl importers::Context for PresentContext<'_> {
+    fn resolve(
+        &self,
+        scheme: &IdentifierScheme,
+        value: &str,
+        day: Option<Day>,
+        currency: Option<Currency>,
+        venue: Option<&str>,
+    ) -> Resolution {
+        self.library.instruments.resolve(scheme, value, day, currency, venue)
+    }
+
+    fn instrument(&self, id: InstrumentId) -> Option<InstrumentFacts> {
+        self.registry().instrument(id)
+    }
+
+    fn provisional_count(&self, symbol: &str) -> u32 {
+        self.library.instruments.provisional_count(symbol)
+    }
+
+    fn account(&self, portfolio: PortfolioId, label: &str) -> Option<AccountId> {
+        self.registry().account(portfolio, label)
+    }
+
+    fn linked(&self, portfolio: PortfolioId) -> Vec<LinkedAccount> {
+        self.registry().linked(portfolio)
+    }
+
+    fn announced_splits(&self, id: InstrumentId) -> Vec<(Day, Ratio)> {
+        splits_of(self.library, id)
+    }
+
+    fn keys(&self) -> &KeyRing {
+        self.keys
+    }
+}
+
+fn splits_of(library: &Library, id: InstrumentId) -> Vec<(Day, Ratio)> {
+    let splits = library.prices.announced_splits(id, library.applied());
+    splits.into_iter().map(|split| (split.effective, split.ratio)).collect()
+}
+
 fn announced_splits(library: &Library) -> BTreeMap<InstrumentId, Vec<(Day, Ratio)>> {
-    let of = |id| library.prices.announced_splits(id, library.applied());
-    library
-        .instruments
-        .list()
-        .map(|instrument| (instrument.id, of(instrument.id)))
-        .filter(|(_, splits)| !splits.is_empty())
-        .map(|(id, splits)| (id, splits.into_iter().map(|split| (split.effective, split.ratio)).collect()))
-        .collect()
+    let all = library.instruments.list().map(|instrument| (instrument.id, splits_of(library, instrument.id)));
+    all.filter(|(_, splits)| !splits.is_empty()).collect()
 }
 
 impl Journal {

@@ -52,14 +52,15 @@ use daybook_ledger::{
     Append, CommitKey, CursorMove, Expected, Ledger, NewRecord, OnKnown, OpenError, Opened, Options, Record,
 };
 use daybook_projections::Library;
-use daybook_schemas::{PortfolioId, Timestamp, stream};
+use daybook_schemas::{EventType, PortfolioId, Timestamp, stream};
 use heads::{Changes, Heads};
 use keys::KeyFile;
 use shelf::Shelf;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
+use std::time::{Duration, Instant};
 
 /// What the journal is opened for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -109,6 +110,10 @@ const PART_RECORDS: usize = 10_000;
 const PART_BYTES: u64 = 8 << 20;
 /// So many events are taken into the library before readers come in again: half a millisecond's work.
 const TOGETHER: u64 = 512;
+/// What changes who reaches a portfolio, of the events in its own stream.
+const OPENING: [Option<EventType>; 2] = [Some(EventType::PortfolioOwnersSet), Some(EventType::EventReversed)];
+/// How long an append waits for readers to let go of the library before it is acknowledged.
+const ACKNOWLEDGE_WITHIN: Duration = Duration::from_millis(5);
 /// What a record takes beside its canonical bytes, at most.
 const RECORD_BYTES: usize = 64;
 
@@ -272,45 +277,72 @@ impl Journal {
     fn catch_up(&self, progress: Option<&(dyn Fn(u64, u64) + Send + Sync)>) -> Result<(), JournalError> {
         let head = self.ledger.head();
         while self.heads.applied() < head {
-            let mut library = self.library.write().unwrap_or_else(PoisonError::into_inner);
-            let (from, to) = (library.applied() + 1, head.min(library.applied() + TOGETHER));
-            let mut changes = Changes::default();
-            let mut fault = None;
-            let read = self.ledger.scan(from, to, &mut |record| {
-                let applied = decode(record).map(|event| {
-                    library.apply(&meta(record), record.stream, &event);
-                    changes.note(record.sequence, record.stream, &event);
-                });
-                match applied {
-                    Ok(()) => ControlFlow::Continue(()),
-                    Err(error) => {
-                        fault = Some(error);
-                        ControlFlow::Break(())
-                    }
-                }
-            });
-            self.heads.take(changes, &library);
-            let applied = library.applied();
-            drop(library);
-            read?;
-            fault.map_or(Ok(()), Err)?;
-            if applied < to {
-                return Err(JournalError::Internal(format!("event {} cannot be read", applied + 1)));
-            }
+            let applied = self.take_in(self.library.write().unwrap_or_else(PoisonError::into_inner), head)?;
             if let Some(progress) = progress {
-                progress(to, head);
+                progress(applied, head);
             }
-            if to < head {
+            if applied < head {
                 std::thread::yield_now();
             }
         }
         Ok(())
     }
 
-    /// The highest sequence that reads reflect; it follows the durable head, and whoever appends has brought it there
-    /// before it is acknowledged.
-    pub(crate) fn applied(&self) -> u64 {
-        self.heads.applied()
+    /// Brings the library up to a sequence that is about to be acknowledged, unless readers hold it for too long:
+    /// whoever reads next waits for them then.
+    fn catch_up_before_acknowledging(&self, last: u64) -> Result<(), JournalError> {
+        let began = Instant::now();
+        while self.heads.applied() < last {
+            match self.library.try_write() {
+                Ok(library) => drop(self.take_in(library, last)?),
+                Err(TryLockError::Poisoned(poisoned)) => drop(self.take_in(poisoned.into_inner(), last)?),
+                Err(TryLockError::WouldBlock) if began.elapsed() < ACKNOWLEDGE_WITHIN => {
+                    std::thread::sleep(Duration::from_micros(50));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    self.heads.owe(last);
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes some of the next events up to a head into the library, and says how far it came.
+    fn take_in(&self, mut library: RwLockWriteGuard<'_, Library>, head: u64) -> Result<u64, JournalError> {
+        let (from, to) = (library.applied() + 1, head.min(library.applied() + TOGETHER));
+        let mut changes = Changes::default();
+        let mut fault = None;
+        let read = self.ledger.scan(from, to, &mut |record| {
+            let applied = decode(record).map(|event| {
+                library.apply(&meta(record), record.stream, &event);
+                changes.note(record.sequence, record.stream, &event);
+            });
+            match applied {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    fault = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        });
+        self.heads.take(changes, &library);
+        let applied = library.applied();
+        drop(library);
+        read?;
+        match fault {
+            Some(error) => Err(error),
+            None if applied < to => {
+                Err(JournalError::Internal(format!("event {} cannot be read", applied + 1)))
+            }
+            None => Ok(applied),
+        }
+    }
+
+    /// The highest sequence that anybody was told is recorded: what a read has to reflect that is asked for now. Waits
+    /// for nobody.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.heads.acknowledged()
     }
 
     /// The highest sequence that a portfolio's figures reflect, if nothing that they depend on changed since they were
@@ -374,6 +406,11 @@ impl Journal {
     }
 
     fn append(&self, records: Vec<NewRecord>, terms: Terms) -> Result<Recorded, JournalError> {
+        // Entries and prices are many and may come later to a reader; whatever may change what a token opens may not.
+        let opens = records.iter().any(|record| {
+            let many = stream::portfolio_of(&record.stream).is_some() || record.stream.starts_with("market-");
+            !many || OPENING.contains(&EventType::from_id(record.type_id))
+        });
         let appended = self.ledger.append(Append {
             records,
             expected: terms.expected,
@@ -381,9 +418,11 @@ impl Journal {
             commit_key: terms.commit_key,
             on_known: OnKnown::AppendMissing,
         })?;
-        // Whoever is told that it is recorded reads it back, and reads what it changes, without waiting. An error is
-        // the next reader's: what was appended is durable.
-        if let Err(error) = self.catch_up(None) {
+        // Whoever is told that it is recorded reads it back without waiting. An error is the next reader's: what was
+        // appended is durable.
+        let last = appended.sequences.iter().max().copied().unwrap_or(0);
+        let caught_up = if opens { self.catch_up(None) } else { self.catch_up_before_acknowledging(last) };
+        if let Err(error) = caught_up {
             tracing::error!(%error, "what was appended cannot be read back");
         }
         Ok(Recorded { sequences: appended.sequences, already: appended.already })

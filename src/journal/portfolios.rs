@@ -2,7 +2,7 @@
 
 use super::access::id_parts;
 use super::firm::{Decision, Stated, sole_owner};
-use super::imports::{Placement, Said, check_reach, reversal_key};
+use super::imports::{Placement, PresentContext, Said, check_reach, reversal_key};
 use super::{Author, Draft, Invalid, Journal, JournalError, Moment, Terms, decode, now};
 use crate::importers::{self, Place, PortfolioFacts, Role, TransactionFields, invisible};
 use daybook_ledger::CommitKey;
@@ -130,22 +130,25 @@ impl Journal {
             return Ok(Transacted { sequence, already: true, warnings: Vec::new() });
         }
         let facts = self.portfolio_facts(portfolio)?;
-        let context = self.import_context()?;
-        let parsed =
+        let parsed = {
+            let library = self.library()?;
+            let keys = self.keys();
+            let context = PresentContext { library: &library, keys: &keys };
             importers::transaction(fields, &facts, &context, Place { rank: TYPED_RANK, ..Place::default() })
-                .map_err(|faults| {
-                    JournalError::Invalid(
-                        faults
-                            .into_iter()
-                            .map(|fault| Invalid {
-                                file: None,
-                                line: None,
-                                field: Some(fault.field.to_owned()),
-                                detail: fault.text,
-                            })
-                            .collect(),
-                    )
-                })?;
+        };
+        let parsed = parsed.map_err(|faults| {
+            JournalError::Invalid(
+                faults
+                    .into_iter()
+                    .map(|fault| Invalid {
+                        file: None,
+                        line: None,
+                        field: Some(fault.field.to_owned()),
+                        detail: fault.text,
+                    })
+                    .collect(),
+            )
+        })?;
         let warnings = parsed.warnings.iter().map(ToString::to_string).collect();
         let mut drafts = Vec::with_capacity(parsed.drafts.len());
         for draft in parsed.drafts {
