@@ -313,7 +313,7 @@ impl Caller {
         portfolio: Option<PortfolioId>,
     ) -> Result<bool, Problem> {
         let Some(principal) = journal.bearer(self.principal.token)? else { return Ok(false) };
-        let now = Self::new(principal, self.correlation);
+        let now = Self::new(Arc::new(principal), self.correlation);
         Ok(portfolio.is_none_or(|portfolio| now.knows(portfolio)))
     }
 

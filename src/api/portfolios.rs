@@ -7,12 +7,13 @@ use super::body::{Fields, Form, Input};
 use super::page::{Limit, List, Page, Pin};
 use super::problem::{Fault, Problem};
 use super::proportions::{self, PortfolioProportions};
+use super::published::Figures;
 use super::record::{record, schema};
 use super::scalar::{Account, CurrencyCode, Exact, Instrument, Portfolio, Sequence, Time, TimeOrDate};
 use super::seen;
 use super::service::Service;
 use super::tags::Tag;
-use crate::journal::{Basis, Journal, JournalError, Moment, NewPortfolio, PortfolioView};
+use crate::journal::{Journal, JournalError, Moment, NewPortfolio, PortfolioView};
 use daybook_projections::Summary;
 use daybook_schemas::PortfolioId;
 use poem_openapi::OpenApi;
@@ -291,7 +292,7 @@ impl Portfolios {
         let moment = seen::moment(as_of.0, known_at.0, at_sequence.0)?;
         if moment == Moment::default() && !caller.percentages_only() {
             let shown = self.0.published.summary(&self.0, id.0.0).await?;
-            let found = Found::written(question.tag(&shown.digest), || Ok(shown.json))?;
+            let found = Found::written(shown.tag(&question), || Ok(shown.json()))?;
             return Ok(Shown::to(&caller, found));
         }
         let asking = caller.clone();
@@ -330,11 +331,18 @@ pub(super) fn described(view: &PortfolioView<'_>, summary: Summary) -> Value {
     json
 }
 
-/// A portfolio's present summary, all but the head that it reflects, and what it depends on.
-pub(super) fn members(journal: &Journal, id: PortfolioId) -> Result<(Vec<u8>, Basis), JournalError> {
+/// A portfolio's present figures, and what they are worked out from.
+pub(super) fn figures(journal: &Journal, id: PortfolioId) -> Result<Figures, JournalError> {
     journal.portfolio(id, &Moment::default(), |view| {
         let (summary, basis) = view.summary_with_basis();
-        Ok((described(view, summary).to_string().into_bytes(), basis))
+        let library = view.library;
+        // The library goes on while a book is folded. What competes with the events that the figures lack must fail.
+        let lacks_nothing = library.directory.last_sequence(id) <= basis.reflects
+            && library.imports.changed_at() <= basis.reflects;
+        let standing =
+            if lacks_nothing { Standing::seen(library, id) } else { Standing::fixed(basis.reflects) };
+        let members = described(view, summary).to_string().into_bytes().into();
+        Ok(Figures { members, standing, basis })
     })
 }
 

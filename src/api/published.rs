@@ -6,7 +6,9 @@
 //! read neither leaves its thread nor waits for a lock. Where figures take longer to work out than a reader has
 //! patience, the last ones are answered, under the head that they are known to reflect.
 
+use super::answer::{Question, Tag};
 use super::portfolios;
+use super::precondition::Standing;
 use super::problem::Problem;
 use super::service::Service;
 use crate::journal::Basis;
@@ -22,20 +24,38 @@ const BYTES_MAX: usize = 64 << 20;
 /// What is kept beside an answer's bytes, about.
 const OVERHEAD: usize = 512;
 
-/// A portfolio's present summary.
+/// A portfolio's present summary, under a head that it reflects.
 pub(super) struct Summary {
-    /// The JSON, as it is sent.
-    pub(super) json: Vec<u8>,
-    /// What tells these figures from others; the ledger's head does not count.
-    pub(super) digest: [u64; 4],
+    answer: Arc<Answer>,
+    sequence: u64,
 }
 
-/// A summary, with a gap for the ledger's head.
+impl Summary {
+    /// Its tag. The figures tell it from others, and what `If-Match` compares; the ledger's head does not count.
+    pub(super) fn tag(&self, question: &Question) -> Tag {
+        question.tag_of(&self.answer.figures.standing, &self.answer.digest)
+    }
+
+    /// The JSON, as it is sent.
+    pub(super) fn json(&self) -> Vec<u8> {
+        portfolios::with_head(&self.answer.figures.members, self.sequence)
+    }
+}
+
+/// A portfolio's present figures, and what they are worked out from.
+pub(super) struct Figures {
+    /// The summary as JSON, but for the head that it reflects.
+    pub(super) members: Box<[u8]>,
+    /// What writes to the portfolio compete for, as the figures saw it.
+    pub(super) standing: Standing,
+    /// What the figures depend on.
+    pub(super) basis: Basis,
+}
+
+/// Figures with a gap for the ledger's head.
 struct Answer {
-    /// The members of the object but the head, with the brace that ends it.
-    members: Box<[u8]>,
+    figures: Figures,
     digest: [u64; 4],
-    basis: Basis,
     /// The highest sequence at which it was seen to stand.
     stood: AtomicU64,
 }
@@ -70,24 +90,24 @@ struct Held {
 }
 
 impl Answer {
-    fn new(members: Vec<u8>, basis: Basis) -> Self {
+    fn new(figures: Figures) -> Self {
         let mut digest = [0; 4];
-        let hash = blake3::hash(&members);
+        let hash = blake3::hash(&figures.members);
         for (word, bytes) in digest.iter_mut().zip(hash.as_bytes().as_chunks::<8>().0) {
             *word = u64::from_le_bytes(*bytes);
         }
-        let stood = AtomicU64::new(basis.reflects);
-        Self { members: members.into(), digest, basis, stood }
+        let stood = AtomicU64::new(figures.basis.reflects);
+        Self { figures, digest, stood }
     }
 
     /// The answer under a head that it reflects.
-    fn under(&self, sequence: u64) -> Summary {
+    fn under(self: Arc<Self>, sequence: u64) -> Summary {
         self.stood.fetch_max(sequence, Ordering::Relaxed);
-        Summary { json: portfolios::with_head(&self.members, sequence), digest: self.digest }
+        Summary { answer: self, sequence }
     }
 
     fn size(&self) -> usize {
-        self.members.len() + OVERHEAD
+        self.figures.members.len() + OVERHEAD
     }
 }
 
@@ -110,7 +130,7 @@ impl Published {
         let slot = self.held.read().unwrap_or_else(PoisonError::into_inner).slots.get(&id).cloned();
         if let Some(slot) = slot
             && let Some(answer) = slot.answer()
-            && let Some(sequence) = service.journal().stands(id, &answer.basis)
+            && let Some(sequence) = service.journal().stands(id, &answer.figures.basis)
         {
             slot.used.store(self.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
             return Ok(answer.under(sequence));
@@ -138,26 +158,30 @@ impl Published {
                 None => ended.await,
                 Some(last) => match timeout_at(deadline, ended).await {
                     Ok(ended) => ended,
-                    Err(_) => return Ok(last.under(last.stood.load(Ordering::Relaxed))),
+                    Err(_) => {
+                        let stood = last.stood.load(Ordering::Relaxed);
+                        return Ok(Arc::clone(last).under(stood));
+                    }
                 },
             };
             let is_done = ended.is_ok_and(|work| *work == Work::Done);
             match slot.answer().filter(|_| is_done) {
                 // It may be superseded already, but by nothing that was recorded when the reader asked.
-                Some(answer) if answer.basis.reflects >= asked => {
-                    return Ok(answer.under(answer.basis.reflects));
+                Some(answer) if answer.figures.basis.reflects >= asked => {
+                    let reflects = answer.figures.basis.reflects;
+                    return Ok(answer.under(reflects));
                 }
                 Some(answer) => {
-                    if let Some(sequence) = service.journal().stands(id, &answer.basis) {
+                    if let Some(sequence) = service.journal().stands(id, &answer.figures.basis) {
                         return Ok(answer.under(sequence));
                     }
                 }
                 None => {
                     self.give_up(id, &slot);
-                    let (members, basis) =
-                        service.blocking(move |journal| Ok(portfolios::members(journal, id)?)).await?;
-                    let reflects = basis.reflects;
-                    return Ok(Answer::new(members, basis).under(reflects));
+                    let figures =
+                        service.blocking(move |journal| Ok(portfolios::figures(journal, id)?)).await?;
+                    let reflects = figures.basis.reflects;
+                    return Ok(Arc::new(Answer::new(figures)).under(reflects));
                 }
             }
         }
@@ -177,10 +201,10 @@ impl Published {
         let (published, slot, service) = (Arc::clone(self), Arc::clone(slot), service.clone());
         // It is for all who wait, so it has no caller's reach; each of them was asked for theirs.
         tokio::task::spawn_blocking(move || {
-            let made = portfolios::members(service.journal(), id);
+            let made = portfolios::figures(service.journal(), id);
             tell.send_replace(match made {
-                Ok((members, basis)) => {
-                    published.keep(id, &slot, Answer::new(members, basis));
+                Ok(figures) => {
+                    published.keep(id, &slot, Answer::new(figures));
                     Work::Done
                 }
                 Err(_) => Work::Failed,

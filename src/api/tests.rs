@@ -74,6 +74,12 @@ impl Daybook {
         Self { journal, shared, endpoint, metrics, administrator, _directory: directory }
     }
 
+    /// The same ledger, served within other limits.
+    pub(super) fn served_within(self, config: Config) -> Self {
+        let (endpoint, metrics) = routes(self.journal.clone(), self.shared.clone(), Arc::default(), config);
+        Self { endpoint: endpoint.boxed(), metrics: metrics.boxed(), ..self }
+    }
+
     /// Issues a token.
     pub(super) fn token(&self, role: Role, portfolios: &[&str]) -> String {
         let portfolios = portfolios.iter().map(|id| id.parse().unwrap()).collect();

@@ -3,6 +3,7 @@
 use super::{Answer, Daybook, deposit};
 use crate::api::service::Config;
 use crate::config::Rate;
+use crate::journal::Moment;
 use daybook_schemas::events::Role;
 use poem::http::Method;
 use poem::{Endpoint, Request};
@@ -167,16 +168,34 @@ async fn without_a_rate_nothing_is_said_of_one() {
 
 #[tokio::test]
 async fn an_answer_that_takes_too_long_is_given_up_and_a_write_may_be_sent_again() {
-    let daybook = Daybook::within(Config { request_max: Duration::from_nanos(1), ..Config::default() });
-    let read = daybook.get("/v1/portfolios").await;
+    let daybook = Daybook::new();
+    let mine = daybook.portfolio("Mine").await;
+    let written = daybook.transact(&mine, deposit("2024-01-02", "5")).await;
+    let soon = Config { request_max: Duration::from_millis(20), ..Config::default() };
+    let daybook = daybook.served_within(soon);
+    // While somebody looks at a portfolio's book, whoever needs that book waits.
+    let (looking, seen) = std::sync::mpsc::channel();
+    let (let_go, told) = std::sync::mpsc::channel::<()>();
+    let (journal, id) = (daybook.journal.clone(), mine.parse().unwrap());
+    let holder = std::thread::spawn(move || {
+        let held = journal.portfolio(id, &Moment::default(), |_| {
+            looking.send(()).unwrap();
+            Ok(told.recv().unwrap())
+        });
+        held.unwrap();
+    });
+    seen.recv().unwrap();
+    let read = daybook.get(&format!("/v1/portfolios/{mine}/lots")).await;
     assert_eq!(read.header("retry-after"), "5");
     read.is(503, "timed-out");
     let key = [("idempotency-key", "once")];
-    let body = json!({ "name": "Mine" });
-    let problem = daybook.post_keyed("/v1/portfolios", &body, &key).await.is(503, "timed-out");
+    let path = format!("/v1/events/{written}/reverse");
+    let problem = daybook.post_keyed(&path, &json!({ "reason": "a slip" }), &key).await.is(503, "timed-out");
     assert!(problem["detail"].as_str().unwrap().contains("Idempotency-Key"), "{problem}");
     let page = text(metrics(&daybook, Some(&daybook.administrator)).await);
     assert_eq!(sample(&page, "daybook_http_requests_timed_out_total"), 2.0);
+    let_go.send(()).unwrap();
+    holder.join().unwrap();
 }
 
 fn for_pages(origins: &[&str]) -> Daybook {
