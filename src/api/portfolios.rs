@@ -5,6 +5,7 @@ use super::answer::{Found, Made, Question, Shown};
 use super::attempt::{self, Attempt};
 use super::body::{Fields, Form, Input};
 use super::page::{Limit, List, Page, Pin};
+use super::precondition::Standing;
 use super::problem::{Fault, Problem};
 use super::proportions::{self, PortfolioProportions};
 use super::published::Figures;
