@@ -238,7 +238,7 @@ portfolio_schema! {
 
 portfolio_schema! {
     /// A portfolio as its owner sees it.
-    OwnedPortfolio {
+    ClientPortfolio {
         /// Who of those that the client stands for owns it
         owner: NamedParty,
     }
@@ -720,7 +720,7 @@ schema! {
         /// Its own part of net flows in the period
         net_flow: MoneySum,
         /// Its portfolios, then those of the others it stands for; what the firm should look at is left out of them
-        portfolios: Vec<OwnedPortfolio>,
+        portfolios: Vec<ClientPortfolio>,
         /// What was recommended and reached the client; what can be answered first, then the newest
         recommendations: Vec<OfferedRecommendation>,
         /// Figure by figure, why it is absent
