@@ -312,6 +312,11 @@ impl Fields {
         self.faults.push(Fault::new(name, detail));
     }
 
+    /// Whether something is wrong with a field.
+    pub(super) fn is_faulty(&self, name: &str) -> bool {
+        self.faults.iter().any(|fault| fault.field.as_deref() == Some(name))
+    }
+
     /// A text; absent if the field is, or is null.
     pub(super) fn text(&mut self, name: &str) -> Option<String> {
         match self.take(name)? {
@@ -370,14 +375,14 @@ impl Fields {
         })
     }
 
-    /// A text that must be there.
+    /// A text that must be there, and not empty.
     pub(super) fn required_text(&mut self, name: &str) -> String {
         let faults = self.faults.len();
-        let text = self.text(name);
-        if text.is_none() && self.faults.len() == faults {
+        let text = self.text(name).unwrap_or_default();
+        if text.is_empty() && self.faults.len() == faults {
             self.fault(name, "it is required");
         }
-        text.unwrap_or_default()
+        text
     }
 
     /// A list of texts; empty if the field is absent.

@@ -187,7 +187,8 @@ impl Form for OrderRequest {
         };
         if let Err(faults) = request.ticket() {
             for (field, fault) in faults {
-                if field != "side" || !request.side.is_empty() {
+                // One that is not there is found out already.
+                if !fields.is_faulty(field) {
                     fields.fault(field, fault);
                 }
             }

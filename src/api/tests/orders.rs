@@ -193,6 +193,7 @@ async fn an_order_that_makes_no_sense_is_refused_by_its_field_and_never_sent() {
     for (order, field) in [
         (json!({ "symbol": "ACMEE", "side": "buy", "quantity": "1" }), "symbol"),
         (json!({ "symbol": "ACME", "side": "hold", "quantity": "1" }), "side"),
+        (json!({ "symbol": "ACME", "side": "", "quantity": "1" }), "side"),
         (json!({ "symbol": "ACME", "side": "buy" }), "quantity"),
         (json!({ "symbol": "ACME", "side": "buy", "quantity": "1", "amount": "5" }), "quantity"),
         (json!({ "symbol": "ACME", "side": "buy", "quantity": "-1" }), "quantity"),
