@@ -37,7 +37,7 @@ impl Standing {
 
     /// The standing of a portfolio as a read of the present sees it.
     pub(super) fn seen(library: &Library, portfolio: PortfolioId) -> Self {
-        let visibility = visibility(library, portfolio);
+        let visibility = library.imports.changed_at_of(portfolio);
         let sequence = library.directory.last_sequence(portfolio).max(visibility);
         let name = stream::portfolio(portfolio);
         let mark = mark(&name, library.directory.events(portfolio), visibility);
@@ -90,15 +90,6 @@ fn mark(name: &str, version: u64, more: u64) -> String {
     hasher.update(&version.to_le_bytes());
     hasher.update(&more.to_le_bytes());
     hasher.finalize().to_hex()[..MARK_DIGITS].to_owned()
-}
-
-/// The last event by which an import of the portfolio became visible or was taken back.
-fn visibility(library: &Library, portfolio: PortfolioId) -> u64 {
-    let imports = library
-        .imports
-        .list()
-        .filter(|import| import.file.as_ref().is_some_and(|file| file.portfolio == Some(portfolio)));
-    imports.filter_map(|import| import.visible_from.max(import.reverted_from)).max().unwrap_or(0)
 }
 
 /// What must hold for a write to be done.

@@ -71,14 +71,9 @@ fn dependencies(library: &Library, portfolio: &PortfolioEntry, pin: Pin, fixed: 
         all.push(pin.known);
         return all;
     }
-    let imports = library
-        .imports
-        .list()
-        .filter(|import| import.file.as_ref().is_some_and(|file| file.portfolio == Some(portfolio.id)));
-    let visibility = imports.filter_map(|import| import.visible_from.max(import.reverted_from)).max();
     all.extend([
         library.directory.last_sequence(portfolio.id),
-        visibility.unwrap_or(0),
+        library.imports.changed_at_of(portfolio.id),
         library.prices.last_sequence(),
     ]);
     all

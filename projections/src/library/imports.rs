@@ -2,7 +2,7 @@
 
 use crate::view::Meta;
 use daybook_schemas::events::FileImported;
-use daybook_schemas::{Event, ImportId, Timestamp};
+use daybook_schemas::{Event, ImportId, PortfolioId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -54,6 +54,8 @@ impl Import {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Imports {
     imports: BTreeMap<ImportId, Import>,
+    /// Of each portfolio, the last event that made one of its files visible or reverted it.
+    changed: BTreeMap<PortfolioId, u64>,
     reverts: u64,
     changed_at: u64,
 }
@@ -74,14 +76,17 @@ impl Imports {
                     import.imported_at = Some(meta.recorded_at);
                     import.file = Some(file.clone());
                     self.changed_at = meta.sequence;
+                    self.changed.extend(file.portfolio.map(|portfolio| (portfolio, meta.sequence)));
                 }
             }
             Event::ImportReverted(revert) => {
                 let import = self.touch(revert.import, meta.sequence);
                 if import.reverted_from.is_none() {
                     import.reverted_from = Some(meta.sequence);
+                    let portfolio = import.file.as_ref().and_then(|file| file.portfolio);
                     self.reverts += 1;
                     self.changed_at = meta.sequence;
+                    self.changed.extend(portfolio.map(|portfolio| (portfolio, meta.sequence)));
                 }
             }
             _ => {
@@ -136,6 +141,12 @@ impl Imports {
     #[must_use]
     pub fn reverts(&self) -> u64 {
         self.reverts
+    }
+
+    /// The sequence of the last event that made a file of a portfolio visible or reverted it; 0 for none.
+    #[must_use]
+    pub fn changed_at_of(&self, portfolio: PortfolioId) -> u64 {
+        self.changed.get(&portfolio).copied().unwrap_or(0)
     }
 
     /// The sequence of the last event that made an import visible or reverted it; 0 for none.

@@ -32,7 +32,7 @@ use std::sync::Arc;
 /// The name under which a snapshot of the library is kept.
 pub const LIBRARY_NAME: &str = "library";
 /// Grows whenever the same events give other bytes.
-pub const LIBRARY_VERSION: u32 = 6;
+pub const LIBRARY_VERSION: u32 = 7;
 
 /// Everything that is resident across portfolios, folded in the order of the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
