@@ -13,7 +13,6 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Portfolios that are read in turn.
@@ -90,23 +89,21 @@ fn bare(bytes: usize) -> io::Result<Running> {
 /// Answers every request with the same bytes, through the same server as the service's.
 fn serve_bare(address: &str, bytes: usize) -> io::Result<()> {
     use poem::endpoint::make_sync;
-    use poem::listener::TcpListener;
+    use poem::listener::TcpAcceptor;
     use poem::{Response, Route, Server, get};
-    let body: Arc<[u8]> = vec![b' '; bytes].into();
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    let body = vec![b' '; bytes];
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let answer = make_sync(move |_| {
-            let body = bytes_of(&body);
-            Response::builder().content_type("application/json").body(body)
-        });
+        let answer =
+            make_sync(move |_| Response::builder().content_type("application/json").body(body.clone()));
         let routes = Route::new().at("/*any", get(answer));
+        let acceptor = TcpAcceptor::from_std(listener)?;
+        // Whoever connects from now on is let in.
         writeln!(io::stdout(), "ready")?;
-        Server::new(TcpListener::bind(address.to_owned())).run(routes).await
+        Server::new_with_acceptor(acceptor).run(routes).await
     })
-}
-
-fn bytes_of(body: &Arc<[u8]>) -> Vec<u8> {
-    body.to_vec()
 }
 
 /// The day on which everything happened: yesterday, so that prices are fresh and nothing lies in the future.
