@@ -246,7 +246,7 @@ fn main() -> io::Result<()> {
     });
     let others = paced(AIM / 2.0);
     let (of_large, of_others) = std::thread::scope(|scope| {
-        let reader = scope.spawn(|| Load::new(running.address, &one, 2, Some(200.0)).run(took));
+        let reader = scope.spawn(|| Load::new(running.address, &one, CONNECTIONS, Some(100.0)).run(took));
         let others = measured(&others, 0.0);
         (reader.join().expect("the reader does not panic"), others)
     });
@@ -254,7 +254,7 @@ fn main() -> io::Result<()> {
     row(&mut out, "10,000 a second while a book is folded anew", &of_others?)?;
     let mut of_large = of_large?;
     of_large.written = written;
-    row(&mut out, "that book itself, 200 a second", &of_large)?;
+    row(&mut out, "that book itself, 100 a second", &of_large)?;
     drop(running);
     let bare = bare(usize::try_from(bytes).unwrap_or(1_000))?;
     let before = processor_seconds(bare.child.id());
