@@ -27,7 +27,9 @@ fn told(statement: Value) -> Value {
 
 fn reverse(client: &Client, key: &str, reason: &str) -> u64 {
     let events = client.pages("/v1/events?limit=1000");
-    let found = events.iter().find(|event| event["key"].as_str().is_some_and(|text| text.contains(key)));
+    // An id may hold the same letters by chance: only a whole part of the key is meant.
+    let is_meant = |text: &str| text.split([':', '#']).any(|part| part == key);
+    let found = events.iter().find(|event| event["key"].as_str().is_some_and(is_meant));
     let sequence =
         found.unwrap_or_else(|| panic!("no event has {key} in its key"))["sequence"].as_u64().unwrap();
     client.post(&format!("/v1/events/{sequence}/reverse"), &json!({ "reason": reason })).ok();
