@@ -4,12 +4,10 @@ use super::desk::{Copied, Kept, Stood};
 use super::{Volumes, Wanted};
 use crate::journal::{Journal, JournalError, Moment, PortfolioView, decode, scope};
 use daybook_projections::firm_views::{Looked, Offered, RateUsed, Standing, Traded};
-use daybook_projections::suitability::{
-    Advised, HORIZON_DAYS, Outcome, OutcomeState, TradedOn, outcome, weekly_returns,
-};
-use daybook_projections::{AsOf, At, Library, Recommendation};
+use daybook_projections::suitability::{HORIZON_DAYS, Outcome, OutcomeState, outcome_of, weekly_returns};
+use daybook_projections::{AsOf, Library, Recommendation};
 use daybook_schemas::decimal::{self, QUOTIENT_SCALE};
-use daybook_schemas::events::{EventType, ProposedTrade, Side, TradeExecuted};
+use daybook_schemas::events::{EventType, Side, TradeExecuted};
 use daybook_schemas::{
     Currency, Day, Event, InstrumentId, KeyRing, PortfolioId, RecommendationId, Timestamp, Zone,
 };
@@ -185,7 +183,7 @@ impl Journal {
     }
 
     fn outcome(&self, library: &Library, advice: &Recommendation, instant: Timestamp, known: u64) -> Outcome {
-        let judge = || judged(library, advice, instant, known);
+        let judge = || outcome_of(library, advice, HORIZON_DAYS, instant, known);
         let heads = [
             library.prices.last_sequence(),
             library.firm.last_sequence_of(advice.portfolio),
@@ -310,36 +308,4 @@ fn volume(fill: &TradeExecuted, base: Currency) -> Result<Decimal, String> {
 
 fn zone_of(library: &Library, advice: &Recommendation) -> Zone {
     library.directory.get(advice.portfolio).map_or(Zone::UTC, |entry| entry.zone)
-}
-
-/// What a recommended trade came to on the day: as stated in money, else its part of the equity that was seen, else its
-/// units at the price of the day.
-fn traded_on(library: &Library, advice: &Recommendation, trade: &ProposedTrade) -> TradedOn {
-    let instrument = library.instruments.get(trade.instrument);
-    let price = trade.reference_price.map(daybook_schemas::Price::get);
-    let of_units = || {
-        let units = decimal::multiply(trade.quantity?.get(), price?).ok()?;
-        let multiplier = instrument.map_or(Decimal::ONE, daybook_projections::Instrument::multiplier);
-        decimal::multiply_divide(units, multiplier, Decimal::ONE, QUOTIENT_SCALE).ok()
-    };
-    let of_weight = || decimal::multiply(trade.weight?.get(), advice.seen_equity?.amount()).ok();
-    TradedOn {
-        instrument: trade.instrument,
-        side: trade.side.clone(),
-        price: price.zip(instrument.map(|instrument| instrument.currency)),
-        amount: trade.amount.map(daybook_schemas::Money::amount).or_else(of_units).or_else(of_weight),
-    }
-}
-
-/// What became of a recommendation by an instant, so many days after its issue.
-fn judged(library: &Library, advice: &Recommendation, at: Timestamp, known: u64) -> Outcome {
-    let zone = zone_of(library, advice);
-    let issued = advice.issued.occurred_at;
-    let benchmark = library
-        .firm
-        .benchmark(advice.portfolio, At { day: issued.day_in(zone), known })
-        .and_then(|said| said.fact.instrument);
-    let trades = advice.trades.iter().map(|trade| traded_on(library, advice, trade)).collect();
-    let advised = Advised { trades, benchmark, at: issued, zone };
-    outcome(&library.prices, &advised, HORIZON_DAYS, at, known)
 }
