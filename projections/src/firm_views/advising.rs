@@ -3,7 +3,7 @@
 use super::office::{Called, Office};
 use crate::exact;
 use crate::library::{AdviceState, AdviceStep, Recommendation};
-use crate::suitability::{HORIZON_DAYS, MeanDifference, Outcome, OutcomeState, record};
+use crate::suitability::{HORIZON_DAYS, MeanDifference, Outcome, OutcomeState, record_of};
 use daybook_schemas::{AdvisorId, Day, PartyId, PortfolioId, RecommendationId, Timestamp};
 use rust_decimal::Decimal;
 use serde::Serialize;
@@ -129,15 +129,9 @@ impl Office<'_> {
         }
         let count = |state: AdviceState| by_state.get(state.name()).copied().unwrap_or(0);
         let accepted = in_period.iter().filter(|advice| advice.was_accepted(self.instant, self.at.known));
-        let outcomes: Vec<(Outcome, bool)> = all
-            .iter()
-            .filter(|advice| advice.reached_client(self.instant, self.at.known) && !advice.trades.is_empty())
-            .filter_map(|advice| {
-                let outcome = self.looked_up.outcomes.get(&advice.id)?.clone();
-                Some((outcome, advice.was_accepted(self.instant, self.at.known)))
-            })
-            .collect();
-        let outcome = record(&outcomes);
+        let outcome = record_of(all.iter().copied(), self.instant, self.at.known, |advice| {
+            self.looked_up.outcomes.get(&advice.id).cloned()
+        });
         AdviceSummary {
             issued: in_period.len(),
             accepted: accepted.count(),

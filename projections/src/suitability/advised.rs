@@ -1,6 +1,6 @@
 //! What became of the recommendations that the ledger holds.
 
-use super::outcome::{Advised, HORIZON_DAYS, Outcome, Record, TradedOn, outcome, record};
+use super::outcome::{Advised, Outcome, Record, TradedOn, outcome, record};
 use crate::library::{At, Instrument, Library, Recommendation};
 use daybook_schemas::decimal::{self, QUOTIENT_SCALE};
 use daybook_schemas::events::ProposedTrade;
@@ -48,18 +48,19 @@ pub fn outcome_of(
 }
 
 /// What became, by an instant, of those of some recommendations that reached their client and recommend a trade, each
-/// judged [`HORIZON_DAYS`] after its issue.
+/// judged [`HORIZON_DAYS`](super::HORIZON_DAYS) after its issue; `outcome` says how, and nothing of one that it does not
+/// know.
 #[must_use]
 pub fn record_of<'a>(
-    library: &Library,
     advice: impl Iterator<Item = &'a Recommendation>,
     at: Timestamp,
     known: u64,
+    outcome: impl Fn(&Recommendation) -> Option<Outcome>,
 ) -> Record {
     let outcomes: Vec<_> = advice
         .filter(|advice| advice.issued.sequence <= known && advice.issued.occurred_at <= at)
         .filter(|advice| advice.reached_client(at, known) && !advice.trades.is_empty())
-        .map(|advice| (outcome_of(library, advice, HORIZON_DAYS, at, known), advice.was_accepted(at, known)))
+        .filter_map(|advice| Some((outcome(advice)?, advice.was_accepted(at, known))))
         .collect();
     record(&outcomes)
 }

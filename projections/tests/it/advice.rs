@@ -249,14 +249,18 @@ fn a_record_counts_what_waits_and_what_cannot_be_judged_apart() {
         trades: vec![bought(1, Side::Buy, "1", "100")],
         ..issued(4, Verdict::Block)
     });
-    let record = record_of(&world.library, world.library.recommendations.list(), late, u64::MAX);
+    let record_at = |at| {
+        let outcome = |advice: &_| Some(outcome_of(&world.library, advice, HORIZON_DAYS, at, u64::MAX));
+        record_of(world.library.recommendations.list(), at, u64::MAX, outcome)
+    };
+    let record = record_at(late);
     // The second was issued at another moment, where the benchmark is the same: both are known; the third recommends no
     // trade and the fourth reached nobody.
     assert_eq!((record.issued.count, record.accepted.count, record.pending, record.absent), (2, 1, 0, 0));
     assert_eq!(record.accepted.mean, Some(d("0.075")));
     assert!(record.accepted.interval.is_none() && record.accepted.reason.is_some());
     let early = advice(&world, 1).issued.occurred_at.plus_nanos(86_400_000_000_000);
-    let record = record_of(&world.library, world.library.recommendations.list(), early, u64::MAX);
+    let record = record_at(early);
     assert_eq!((record.issued.count, record.pending), (0, 2));
 }
 
