@@ -8,7 +8,7 @@ use super::page::{Limit, List, Page, Pin};
 use super::precondition::Standing;
 use super::problem::{Fault, Problem};
 use super::proportions::{self, PortfolioProportions};
-use super::published::Figures;
+use super::published::{Figures, Wanted};
 use super::record::{record, schema};
 use super::scalar::{Account, CurrencyCode, Exact, Instrument, Portfolio, Sequence, Time, TimeOrDate};
 use super::seen;
@@ -16,7 +16,6 @@ use super::service::Service;
 use super::tags::Tag;
 use crate::journal::{Journal, JournalError, Moment, NewPortfolio, PortfolioView};
 use daybook_projections::Summary;
-use daybook_schemas::PortfolioId;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::types::Any;
@@ -291,9 +290,9 @@ impl Portfolios {
         at_sequence: Query<Option<Sequence>>,
     ) -> Result<Shown<PortfolioSummary, PortfolioProportions>, Problem> {
         let moment = seen::moment(as_of.0, known_at.0, at_sequence.0)?;
-        if moment == Moment::default() && !caller.percentages_only() {
-            let shown = self.0.published.summary(&self.0, id.0.0).await?;
-            let found = Found::written(shown.tag(&question), || Ok(shown.json()))?;
+        if moment == Moment::default() {
+            let shown = self.0.published.summary(&self.0, Wanted::by(&caller, id.0.0)).await?;
+            let found = Found::written(shown.tag(&question), || Ok(shown.json().into_bytes()))?;
             return Ok(Shown::to(&caller, found));
         }
         let asking = caller.clone();
@@ -333,7 +332,8 @@ pub(super) fn described(view: &PortfolioView<'_>, summary: Summary) -> Value {
 }
 
 /// A portfolio's present figures, and what they are worked out from.
-pub(super) fn figures(journal: &Journal, id: PortfolioId) -> Result<Figures, JournalError> {
+pub(super) fn figures(journal: &Journal, wanted: Wanted) -> Result<Figures, JournalError> {
+    let id = wanted.portfolio;
     journal.portfolio(id, &Moment::default(), |view| {
         let (summary, basis) = view.summary_with_basis();
         let library = view.library;
@@ -342,17 +342,19 @@ pub(super) fn figures(journal: &Journal, id: PortfolioId) -> Result<Figures, Jou
             && library.imports.changed_at() <= basis.reflects;
         let standing =
             if lacks_nothing { Standing::seen(library, id) } else { Standing::fixed(basis.reflects) };
-        let members = described(view, summary).to_string().into_bytes().into();
+        // Proportions rest on the prices of the same positions as the summary.
+        let members = if wanted.in_proportions {
+            proportions::described(view, &summary)
+        } else {
+            described(view, summary)
+        };
+        let members = members.to_string().into();
         Ok(Figures { members, standing, basis })
     })
 }
 
 /// The JSON of a summary under a head that it reflects.
-pub(super) fn with_head(members: &[u8], sequence: u64) -> Vec<u8> {
-    let mut json = Vec::with_capacity(members.len() + 40);
-    json.extend_from_slice(b"{\"sequence\":");
-    json.extend_from_slice(sequence.to_string().as_bytes());
-    json.push(b',');
-    json.extend_from_slice(members.strip_prefix(b"{").unwrap_or(members));
-    json
+pub(super) fn with_head(members: &str, sequence: u64) -> String {
+    let members = members.strip_prefix('{').unwrap_or(members);
+    format!("{{\"sequence\":{sequence},{members}")
 }

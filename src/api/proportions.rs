@@ -4,6 +4,7 @@ use super::page::Pin;
 use super::record::schema;
 use super::scalar::{CurrencyCode, Date, Exact, Instrument, Portfolio, Sequence};
 use crate::journal::PortfolioView;
+use daybook_projections::Summary;
 use daybook_projections::proportions::{proportions, weights};
 use poem_openapi::types::Any;
 use serde_json::Value;
@@ -97,16 +98,21 @@ schema! {
 
 /// The summary of a portfolio in proportions, as JSON.
 pub(super) fn summary(view: &PortfolioView<'_>, pin: Pin) -> Value {
-    let figures = view.summary();
-    let mut json = serde_json::to_value(proportions(&figures, &view.positions())).unwrap_or_default();
+    let mut json = described(view, &view.summary());
+    json["sequence"] = pin.known.into();
+    json
+}
+
+/// A summary in proportions and what is known of its portfolio, as JSON; all but the head that it reflects.
+pub(super) fn described(view: &PortfolioView<'_>, figures: &Summary) -> Value {
+    let mut json = serde_json::to_value(proportions(figures, &view.positions())).unwrap_or_default();
     let portfolio = view.portfolio;
     json["id"] = portfolio.id.to_string().into();
     if let Some(name) = view.name() {
         json["name"] = name.into();
     }
     json["currency"] = figures.currency.to_string().into();
-    json["as_of"] = serde_json::to_value(&figures).map(|mut all| all["as_of"].take()).unwrap_or_default();
-    json["sequence"] = pin.known.into();
+    json["as_of"] = serde_json::to_value(figures).map(|mut all| all["as_of"].take()).unwrap_or_default();
     json
 }
 

@@ -6,23 +6,43 @@
 //! read neither leaves its thread nor waits for a lock. Where figures take longer to work out than a reader has
 //! patience, the last ones are answered, under the head that they are known to reflect.
 
+use super::access::Caller;
 use super::answer::{Question, Tag};
 use super::portfolios;
 use super::precondition::Standing;
 use super::problem::Problem;
 use super::service::Service;
-use crate::journal::Basis;
+use crate::journal::{Basis, Journal};
 use daybook_schemas::PortfolioId;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 
 /// The most bytes of all answers that are kept; beyond it those unused for longest are given up.
 const BYTES_MAX: usize = 64 << 20;
 /// What is kept beside an answer's bytes, about.
 const OVERHEAD: usize = 512;
+
+/// Which summary is meant.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(super) struct Wanted {
+    /// The portfolio.
+    pub(super) portfolio: PortfolioId,
+    /// Whether it is shown in proportions, and no amount of it.
+    pub(super) in_proportions: bool,
+}
+
+impl Wanted {
+    /// The summary of a portfolio that a caller may see.
+    pub(super) fn by(caller: &Caller, portfolio: PortfolioId) -> Self {
+        Self { portfolio, in_proportions: caller.percentages_only() }
+    }
+}
+
+/// What tells figures from others: a hash over all but the head that they reflect.
+pub(super) type Digest = [u64; 4];
 
 /// A portfolio's present summary, under a head that it reflects.
 pub(super) struct Summary {
@@ -31,13 +51,23 @@ pub(super) struct Summary {
 }
 
 impl Summary {
+    /// The ledger's head that it reflects.
+    pub(super) const fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// What tells its figures from others.
+    pub(super) fn digest(&self) -> Digest {
+        self.answer.digest
+    }
+
     /// Its tag. The figures tell it from others, and what `If-Match` compares; the ledger's head does not count.
     pub(super) fn tag(&self, question: &Question) -> Tag {
         question.tag_of(&self.answer.figures.standing, &self.answer.digest)
     }
 
-    /// The JSON, as it is sent.
-    pub(super) fn json(&self) -> Vec<u8> {
+    /// The JSON, as it is sent: one line.
+    pub(super) fn json(&self) -> String {
         portfolios::with_head(&self.answer.figures.members, self.sequence)
     }
 }
@@ -45,7 +75,7 @@ impl Summary {
 /// A portfolio's present figures, and what they are worked out from.
 pub(super) struct Figures {
     /// The summary as JSON, but for the head that it reflects.
-    pub(super) members: Box<[u8]>,
+    pub(super) members: Box<str>,
     /// What writes to the portfolio compete for, as the figures saw it.
     pub(super) standing: Standing,
     /// What the figures depend on.
@@ -55,7 +85,7 @@ pub(super) struct Figures {
 /// Figures with a gap for the ledger's head.
 struct Answer {
     figures: Figures,
-    digest: [u64; 4],
+    digest: Digest,
     /// The highest sequence at which it was seen to stand.
     stood: AtomicU64,
 }
@@ -68,7 +98,16 @@ enum Work {
     Failed,
 }
 
-/// The place of one portfolio's answer.
+/// How a reader waits for figures that have to be worked out.
+#[derive(Clone, Copy)]
+enum Waiting<'a> {
+    /// No longer than so, where there are earlier ones.
+    Until(Instant),
+    /// As long as it takes. For those who wait so, no more figures are worked out at once than there are turns.
+    InTurn(&'a Arc<Semaphore>),
+}
+
+/// The place of one answer.
 #[derive(Default)]
 struct Slot {
     answer: RwLock<Option<Arc<Answer>>>,
@@ -76,7 +115,7 @@ struct Slot {
     used: AtomicU64,
 }
 
-/// The answers of portfolios.
+/// The answers that are kept.
 #[derive(Default)]
 pub(super) struct Published {
     held: RwLock<Held>,
@@ -85,14 +124,14 @@ pub(super) struct Published {
 
 #[derive(Default)]
 struct Held {
-    slots: HashMap<PortfolioId, Arc<Slot>>,
+    slots: HashMap<Wanted, Arc<Slot>>,
     bytes: usize,
 }
 
 impl Answer {
     fn new(figures: Figures) -> Self {
         let mut digest = [0; 4];
-        let hash = blake3::hash(&figures.members);
+        let hash = blake3::hash(figures.members.as_bytes());
         for (word, bytes) in digest.iter_mut().zip(hash.as_bytes().as_chunks::<8>().0) {
             *word = u64::from_le_bytes(*bytes);
         }
@@ -115,6 +154,23 @@ impl Slot {
     fn answer(&self) -> Option<Arc<Answer>> {
         self.answer.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    /// The answer, if it stands and reflects at least what was asked for.
+    fn current(&self, journal: &Journal, portfolio: PortfolioId, asked: u64) -> Option<Summary> {
+        let answer = self.answer()?;
+        let sequence = journal.stands(portfolio, &answer.figures.basis).filter(|stood| *stood >= asked)?;
+        Some(answer.under(sequence))
+    }
+
+    /// Whether the answer is being worked out.
+    fn is_under_way(&self) -> bool {
+        under_way(self.work.lock().unwrap_or_else(PoisonError::into_inner).as_ref()).is_some()
+    }
+}
+
+/// The work, if it goes on: what panicked has ended, too.
+fn under_way(work: Option<&watch::Receiver<Work>>) -> Option<&watch::Receiver<Work>> {
+    work.filter(|work| *work.borrow() == Work::UnderWay && work.has_changed().is_ok())
 }
 
 impl Published {
@@ -124,45 +180,81 @@ impl Published {
     pub(super) async fn summary(
         self: &Arc<Self>,
         service: &Service,
-        id: PortfolioId,
+        wanted: Wanted,
     ) -> Result<Summary, Problem> {
         let asked = service.journal().acknowledged();
-        let slot = self.held.read().unwrap_or_else(PoisonError::into_inner).slots.get(&id).cloned();
-        if let Some(slot) = slot
-            && let Some(answer) = slot.answer()
-            && let Some(sequence) = service.journal().stands(id, &answer.figures.basis)
-        {
-            slot.used.store(self.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
-            return Ok(answer.under(sequence));
+        if let Some(kept) = self.kept(service, wanted, asked) {
+            return Ok(kept);
         }
-        self.awaited(service, id, asked).await
+        let patience = Waiting::Until(Instant::now() + service.config.patience);
+        self.awaited(service, wanted, asked, patience).await
+    }
+
+    /// A portfolio's present summary, if it is at hand and reflects at least what was asked for. Waits for nobody.
+    pub(super) fn kept(&self, service: &Service, wanted: Wanted, asked: u64) -> Option<Summary> {
+        let slot = self.held.read().unwrap_or_else(PoisonError::into_inner).slots.get(&wanted).cloned()?;
+        let current = slot.current(service.journal(), wanted.portfolio, asked)?;
+        self.used(&slot);
+        Some(current)
+    }
+
+    /// A portfolio's present summary for one of the many who watch it: however long it takes, it reflects at least what was
+    /// asked for.
+    pub(super) async fn watched(
+        self: &Arc<Self>,
+        service: &Service,
+        wanted: Wanted,
+        asked: u64,
+        turns: &Arc<Semaphore>,
+    ) -> Result<Summary, Problem> {
+        self.awaited(service, wanted, asked, Waiting::InTurn(turns)).await
+    }
+
+    /// The place of an answer, made if there is none.
+    fn slot(&self, wanted: Wanted) -> Arc<Slot> {
+        let slot = {
+            let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(held.slots.entry(wanted).or_default())
+        };
+        self.used(&slot);
+        slot
+    }
+
+    fn used(&self, slot: &Slot) {
+        slot.used.store(self.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
     }
 
     async fn awaited(
         self: &Arc<Self>,
         service: &Service,
-        id: PortfolioId,
+        wanted: Wanted,
         asked: u64,
+        waiting: Waiting<'_>,
     ) -> Result<Summary, Problem> {
-        let deadline = Instant::now() + service.config.patience;
-        let slot = {
-            let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(held.slots.entry(id).or_default())
-        };
-        slot.used.store(self.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        let slot = self.slot(wanted);
         loop {
+            let turn = match waiting {
+                Waiting::InTurn(turns) if !slot.is_under_way() => {
+                    Arc::clone(turns).acquire_owned().await.ok()
+                }
+                _ => None,
+            };
+            // Somebody else may have worked it out meanwhile.
+            if let Some(current) = slot.current(service.journal(), wanted.portfolio, asked) {
+                return Ok(current);
+            }
             let last = slot.answer();
-            let mut work = self.work(&slot, service, id);
+            let mut work = self.work(&slot, service, wanted, turn);
             let ended = work.wait_for(|work| *work != Work::UnderWay);
-            let ended = match &last {
-                None => ended.await,
-                Some(last) => match timeout_at(deadline, ended).await {
+            let ended = match (&last, waiting) {
+                (Some(last), Waiting::Until(deadline)) => match timeout_at(deadline, ended).await {
                     Ok(ended) => ended,
                     Err(_) => {
                         let stood = last.stood.load(Ordering::Relaxed);
                         return Ok(Arc::clone(last).under(stood));
                     }
                 },
+                _ => ended.await,
             };
             let is_done = ended.is_ok_and(|work| *work == Work::Done);
             match slot.answer().filter(|_| is_done) {
@@ -171,15 +263,12 @@ impl Published {
                     let reflects = answer.figures.basis.reflects;
                     return Ok(answer.under(reflects));
                 }
-                Some(answer) => {
-                    if let Some(sequence) = service.journal().stands(id, &answer.figures.basis) {
-                        return Ok(answer.under(sequence));
-                    }
-                }
+                // It was begun before the reader asked.
+                Some(_) => {}
                 None => {
-                    self.give_up(id, &slot);
+                    self.give_up(wanted, &slot);
                     let figures =
-                        service.blocking(move |journal| Ok(portfolios::figures(journal, id)?)).await?;
+                        service.blocking(move |journal| Ok(portfolios::figures(journal, wanted)?)).await?;
                     let reflects = figures.basis.reflects;
                     return Ok(Arc::new(Answer::new(figures)).under(reflects));
                 }
@@ -187,13 +276,16 @@ impl Published {
         }
     }
 
-    /// Starts to work an answer out anew, unless that is under way already.
-    fn work(self: &Arc<Self>, slot: &Arc<Slot>, service: &Service, id: PortfolioId) -> watch::Receiver<Work> {
+    /// Starts to work an answer out anew, unless that is under way already. The turn is kept until it is done.
+    fn work(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        service: &Service,
+        wanted: Wanted,
+        turn: Option<OwnedSemaphorePermit>,
+    ) -> watch::Receiver<Work> {
         let mut work = slot.work.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(work) = work.as_ref()
-            && *work.borrow() == Work::UnderWay
-            && work.has_changed().is_ok()
-        {
+        if let Some(work) = under_way(work.as_ref()) {
             return work.clone();
         }
         let (tell, told) = watch::channel(Work::UnderWay);
@@ -201,10 +293,11 @@ impl Published {
         let (published, slot, service) = (Arc::clone(self), Arc::clone(slot), service.clone());
         // It is for all who wait, so it has no caller's reach; each of them was asked for theirs.
         tokio::task::spawn_blocking(move || {
-            let made = portfolios::figures(service.journal(), id);
+            let made = portfolios::figures(service.journal(), wanted);
+            drop(turn);
             tell.send_replace(match made {
                 Ok(figures) => {
-                    published.keep(id, &slot, Answer::new(figures));
+                    published.keep(wanted, &slot, Answer::new(figures));
                     Work::Done
                 }
                 Err(_) => Work::Failed,
@@ -214,43 +307,51 @@ impl Published {
     }
 
     /// Keeps an answer, and gives up those unused for longest while all of them together are over the bound.
-    fn keep(&self, id: PortfolioId, slot: &Arc<Slot>, answer: Answer) {
+    fn keep(&self, wanted: Wanted, slot: &Arc<Slot>, answer: Answer) {
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
         let size = answer.size();
-        let before = slot.answer.write().unwrap_or_else(PoisonError::into_inner).replace(Arc::new(answer));
+        let before = {
+            let mut kept = slot.answer.write().unwrap_or_else(PoisonError::into_inner);
+            // Two who work it out at once may end in the other order.
+            let is_older = |kept: &Arc<Answer>| answer.figures.basis.reflects < kept.figures.basis.reflects;
+            if kept.as_ref().is_some_and(is_older) {
+                return;
+            }
+            kept.replace(Arc::new(answer))
+        };
         // It may have been given up while it was worked out.
-        if !held.slots.get(&id).is_some_and(|held| Arc::ptr_eq(held, slot)) {
+        if !held.slots.get(&wanted).is_some_and(|held| Arc::ptr_eq(held, slot)) {
             return;
         }
         held.bytes = held.bytes + size - before.map_or(0, |before| before.size());
         if held.bytes <= BYTES_MAX {
             return;
         }
-        let mut oldest: Vec<(u64, PortfolioId)> =
-            held.slots.iter().map(|(id, slot)| (slot.used.load(Ordering::Relaxed), *id)).collect();
+        let mut oldest: Vec<(u64, Wanted)> =
+            held.slots.iter().map(|(wanted, slot)| (slot.used.load(Ordering::Relaxed), *wanted)).collect();
         oldest.sort_unstable();
         for (_, old) in oldest {
             if held.bytes <= BYTES_MAX / 4 * 3 {
                 break;
             }
-            if old != id {
+            if old != wanted {
                 held.remove(old);
             }
         }
     }
 
     /// Gives up an answer that cannot be worked out.
-    fn give_up(&self, id: PortfolioId, slot: &Arc<Slot>) {
+    fn give_up(&self, wanted: Wanted, slot: &Arc<Slot>) {
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
-        if held.slots.get(&id).is_some_and(|held| Arc::ptr_eq(held, slot)) {
-            held.remove(id);
+        if held.slots.get(&wanted).is_some_and(|held| Arc::ptr_eq(held, slot)) {
+            held.remove(wanted);
         }
     }
 }
 
 impl Held {
-    fn remove(&mut self, id: PortfolioId) {
-        if let Some(slot) = self.slots.remove(&id) {
+    fn remove(&mut self, wanted: Wanted) {
+        if let Some(slot) = self.slots.remove(&wanted) {
             self.bytes -= slot.answer().map_or(0, |answer| answer.size());
         }
     }

@@ -21,7 +21,7 @@ pub(crate) struct Basis {
 
 /// The sequences at which the firm and the tokens changed last: what anybody may reach depends on both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Standing {
+pub(crate) struct Standing {
     pub(super) firm: u64,
     pub(super) access: u64,
 }

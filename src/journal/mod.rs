@@ -40,7 +40,7 @@ pub(crate) use firm::{
     NewParty, NewProfile, NewReview, NewTarget, NewTeam, OneOf, Stated, Subject, today,
 };
 pub(crate) use firm_views::{ViewRequest, Viewer};
-pub(crate) use heads::Basis;
+pub(crate) use heads::{Basis, Standing};
 pub(crate) use imports::{ImportReport, ImportRequest};
 pub(crate) use notes::{Annotation, NewAnnotation, Plan};
 pub(crate) use portfolios::{NewPortfolio, is_same_request};
@@ -349,6 +349,11 @@ impl Journal {
     /// worked out. Waits for nobody.
     pub(crate) fn stands(&self, portfolio: PortfolioId, basis: &Basis) -> Option<u64> {
         self.heads.stands(portfolio, basis, now())
+    }
+
+    /// When what anybody may reach changed last. Waits for nobody.
+    pub(crate) fn standing_of_reach(&self) -> Standing {
+        self.heads.standing()
     }
 
     /// Appends events in one commit, durable when this returns. Records that are known already by key and content

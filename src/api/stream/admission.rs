@@ -3,6 +3,7 @@
 use super::text::{End, HEARTBEAT};
 use crate::api::access::Caller;
 use crate::api::service::Service;
+use crate::journal::Standing;
 use daybook_schemas::PortfolioId;
 use tokio::time::Instant;
 
@@ -10,8 +11,8 @@ use tokio::time::Instant;
 pub(super) struct Admission {
     caller: Caller,
     portfolio: Option<PortfolioId>,
-    /// The last event that had changed who may read what when this was checked, and when that was.
-    checked: Option<(u64, Instant)>,
+    /// What anybody could reach when this was checked, and when that was.
+    checked: Option<(Standing, Instant)>,
 }
 
 impl Admission {
@@ -20,20 +21,15 @@ impl Admission {
         Self { caller, portfolio, checked: None }
     }
 
-    /// Who was let in.
-    pub(super) const fn caller(&self) -> &Caller {
-        &self.caller
-    }
-
     /// Ends the stream where the caller may not read it any more: the token was revoked or has ended, or it no longer
     /// reaches the portfolio. Reach may end with the day, without any event, so that it is looked at now and then.
     pub(super) async fn check(&mut self, service: &Service) -> Result<(), End> {
         if self.caller.has_ended() {
             return Err(End::Access);
         }
-        let changed = service.hub.access();
-        if let Some((up_to, at)) = self.checked
-            && changed <= up_to
+        let standing = service.journal().standing_of_reach();
+        if let Some((checked, at)) = self.checked
+            && checked == standing
             && at.elapsed() < HEARTBEAT
         {
             return Ok(());
@@ -43,7 +39,7 @@ impl Admission {
         let (caller, portfolio) = (self.caller.clone(), self.portfolio);
         match service.blocking(move |journal| caller.still_reaches(journal, portfolio)).await {
             Ok(true) => {
-                self.checked = Some((changed, looked_at));
+                self.checked = Some((standing, looked_at));
                 Ok(())
             }
             Ok(false) => Err(End::Access),

@@ -1,15 +1,14 @@
 //! A portfolio's figures as a stream: the present ones first, then the latest whenever they changed.
 
 use super::admission::Admission;
-use super::feed::{Feed, Published};
 use super::hub::Listener;
 use super::text::{self, End, HEARTBEAT, Woken};
 use crate::api::access::Caller;
 use crate::api::problem::Problem;
+use crate::api::published::{Digest, Summary, Wanted};
 use crate::api::service::Service;
 use daybook_schemas::PortfolioId;
 use futures_util::Stream;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -21,39 +20,37 @@ const PACE: Duration = Duration::from_millis(300);
 pub(super) struct Figures {
     service: Service,
     admission: Admission,
-    feed: Arc<Feed>,
-    touched: watch::Receiver<u64>,
+    wanted: Wanted,
+    listener: Listener,
     stopping: watch::Receiver<bool>,
-    /// What the log gains is read for as long as this lives.
-    _listener: Listener,
-    sent: Option<Arc<Published>>,
-    sent_at: Instant,
+    /// What tells the figures that were sent last from others.
+    sent: Option<Digest>,
+    /// When figures were sent or had to be worked out last.
+    paced_from: Instant,
     ended: bool,
 }
 
 impl Figures {
-    /// A reader of a portfolio; the first figures are computed before it is answered.
+    /// A reader of a portfolio; the first figures are worked out before it is answered.
     pub(super) async fn begin(
         service: Service,
         caller: Caller,
         portfolio: PortfolioId,
     ) -> Result<Self, Problem> {
         let listener = service.hub.listen(&service);
-        let feed = service.hub.feed(portfolio);
-        let touched = feed.subscribe();
-        feed.current(&service, &service.hub).await?;
         let stopping = service.shared.stopping();
-        Ok(Self {
+        let mut figures = Self {
+            wanted: Wanted::by(&caller, portfolio),
             service,
             admission: Admission::new(caller, Some(portfolio)),
-            feed,
-            touched,
+            listener,
             stopping,
-            _listener: listener,
             sent: None,
-            sent_at: Instant::now(),
+            paced_from: Instant::now(),
             ended: false,
-        })
+        };
+        figures.current().await?;
+        Ok(figures)
     }
 
     /// The texts of the stream.
@@ -70,37 +67,35 @@ impl Figures {
         })
     }
 
+    /// The figures as a read of the portfolio answers them, and as far at least as the log was seen to go.
+    async fn current(&mut self) -> Result<Summary, Problem> {
+        let (service, asked) = (&self.service, self.listener.seen());
+        if let Some(kept) = service.published.kept(service, self.wanted, asked) {
+            return Ok(kept);
+        }
+        // Figures that come out the same count as sent: they cost as much to work out.
+        self.paced_from = Instant::now();
+        service.published.watched(service, self.wanted, asked, &service.hub.reads).await
+    }
+
     async fn more(&mut self) -> Result<String, End> {
         let heartbeat = Instant::now() + HEARTBEAT;
         loop {
             if *self.stopping.borrow() {
                 return Err(End::Stopping);
             }
-            self.touched.borrow_and_update();
-            let looked_at = Instant::now();
-            let current =
-                self.feed.current(&self.service, &self.service.hub).await.map_err(|_| End::Failed)?;
-            let new = self.sent.as_ref().is_none_or(|sent| sent.figures != current.figures);
-            if new {
+            let current = self.current().await.map_err(|_| End::Failed)?;
+            if self.sent != Some(current.digest()) {
                 self.admission.check(&self.service).await?;
                 let mut text = if self.sent.is_none() { text::opening() } else { String::new() };
-                let shown = if self.admission.caller().percentages_only() {
-                    &current.proportions
-                } else {
-                    &current.full
-                };
-                text::write(&mut text, Some("summary"), current.sequence, shown);
-                self.sent = Some(current);
-                self.sent_at = Instant::now();
+                text::write(&mut text, Some("summary"), current.sequence(), &current.json());
+                self.sent = Some(current.digest());
+                self.paced_from = Instant::now();
                 return Ok(text);
             }
-            // Figures that came out the same count as sent: they cost as much to compute.
-            let paced = self.sent_at.max(looked_at) + PACE;
+            let paced = self.paced_from + PACE;
             let moved = async {
-                if self.touched.changed().await.is_err() {
-                    // The sender lives in the feed, which this holds.
-                    std::future::pending::<()>().await;
-                }
+                self.listener.moved().await;
                 tokio::time::sleep_until(paced).await;
             };
             if text::wait(moved, heartbeat, &mut self.stopping).await? == Woken::Silent {

@@ -1,18 +1,14 @@
 //! What the log gained lately: read once, for all streams that wait for it.
 //!
 //! A task reads the log as it grows while anybody listens, keeps the latest records in a ring of bounded size, and wakes
-//! whom they concern. A stream that falls behind the ring reads on from the log itself, so that a slow reader delays
+//! who waits for them. A stream that falls behind the ring reads on from the log itself, so that a slow reader delays
 //! nobody, and costs no more memory than one that keeps up.
 
-use super::concern::Concerned;
-use super::feed::Feed;
 use crate::api::service::Service;
-use crate::journal::to_json;
+use crate::journal::{JournalError, to_json};
 use daybook_ledger::{Direction, Record};
-use daybook_schemas::{EventType, PortfolioId, stream};
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 
@@ -77,11 +73,8 @@ pub(in crate::api) struct Hub {
     ring: Mutex<Ring>,
     /// How far the task has read the log.
     seen: watch::Sender<u64>,
-    /// The last record that may have changed who may read what.
-    access: AtomicU64,
-    feeds: Mutex<BTreeMap<PortfolioId, Weak<Feed>>>,
     /// What bounds the threads that read for streams.
-    pub(super) reads: Semaphore,
+    pub(super) reads: Arc<Semaphore>,
 }
 
 impl Default for Hub {
@@ -89,9 +82,7 @@ impl Default for Hub {
         Self {
             ring: Mutex::default(),
             seen: watch::Sender::new(0),
-            access: AtomicU64::new(0),
-            feeds: Mutex::default(),
-            reads: Semaphore::new(READS_MAX),
+            reads: Arc::new(Semaphore::new(READS_MAX)),
         }
     }
 }
@@ -152,38 +143,9 @@ impl Hub {
         Some(ring.items.iter().skip(skip).take(limit).cloned().collect())
     }
 
-    /// The last record that may have changed who may read what.
-    pub(super) fn access(&self) -> u64 {
-        self.access.load(Ordering::Acquire)
-    }
-
-    /// What all who watch a portfolio share.
-    pub(super) fn feed(&self, portfolio: PortfolioId) -> Arc<Feed> {
-        let mut feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(feed) = feeds.get(&portfolio).and_then(Weak::upgrade) {
-            return feed;
-        }
-        feeds.retain(|_, feed| feed.strong_count() > 0);
-        let feed = Arc::new(Feed::new(portfolio));
-        feeds.insert(portfolio, Arc::downgrade(&feed));
-        feed
-    }
-
-    /// Takes in records that the log gained, and wakes whom they concern.
+    /// Takes in records that the log gained, and wakes who waits for them.
     fn take_in(&self, records: Vec<Record>) {
         let Some(last) = records.last().map(|record| record.sequence) else { return };
-        let about_access = |record: &&Record| may_change_access(record);
-        if let Some(record) = records.iter().rev().find(about_access) {
-            self.access.store(record.sequence, Ordering::Release);
-        }
-        let feeds: Vec<Arc<Feed>> = {
-            let feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
-            feeds.values().filter_map(Weak::upgrade).collect()
-        };
-        if !feeds.is_empty() {
-            let concerned = Concerned::by(&records);
-            feeds.iter().filter(|feed| feed.is_touched_by(&concerned)).for_each(|feed| feed.touch());
-        }
         let mut ring = self.ring();
         for record in records {
             ring.push(Item::new(record));
@@ -194,10 +156,6 @@ impl Hub {
 
     /// Goes on at a sequence without having read what is before it: whoever waits reads that from the log.
     fn skip_to(&self, sequence: u64) {
-        self.access.store(sequence, Ordering::Release);
-        let feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
-        feeds.values().filter_map(Weak::upgrade).for_each(|feed| feed.touch());
-        drop(feeds);
         self.ring().clear();
         self.seen.send_replace(sequence);
     }
@@ -211,17 +169,6 @@ impl Hub {
         ring.running = false;
         ring.clear();
         true
-    }
-}
-
-/// Whether an event may change who may read what: what happens on markets and in accounts does not.
-fn may_change_access(record: &Record) -> bool {
-    match stream::category(&record.stream) {
-        "market" | "instrument" | "import" | "sync" | "advice" => false,
-        "portfolio" => [EventType::PortfolioOpened, EventType::PortfolioOwnersSet, EventType::EventReversed]
-            .iter()
-            .any(|event| event.id() == record.type_id),
-        _ => true,
     }
 }
 
@@ -239,10 +186,10 @@ async fn follow(hub: Arc<Hub>, service: Service, mut head: watch::Receiver<u64>)
         while next <= durable {
             let read = service
                 .blocking(move |journal| {
-                    Ok(journal
-                        .ledger()
-                        .read(next, READ_RECORDS, Direction::Forward)
-                        .map_err(crate::journal::JournalError::from)?)
+                    // Whoever is woken finds it taken in.
+                    drop(journal.library()?);
+                    let read = journal.ledger().read(next, READ_RECORDS, Direction::Forward);
+                    Ok(read.map_err(JournalError::from)?)
                 })
                 .await;
             match read {

@@ -1,9 +1,7 @@
 //! Live streams: the log as it grows, and a portfolio's figures whenever they change, as Server-Sent Events.
 
 mod admission;
-mod concern;
 mod events;
-mod feed;
 mod figures;
 mod hub;
 mod text;

@@ -2,6 +2,7 @@
 
 use super::{Daybook, buy, deposit};
 use crate::api::portfolios::{described, with_head};
+use crate::api::proportions;
 use crate::api::service::Config;
 use crate::journal::{Author, Draft, Moment, NewToken, Rebuilt, Terms, now};
 use daybook_schemas::events::{FxRateObserved, PortfolioRenamed, Role};
@@ -55,10 +56,24 @@ fn symbol(number: u8) -> &'static str {
     SYMBOLS[usize::from(number) % SYMBOLS.len()]
 }
 
+/// The token of a page of percentages.
+fn onlooker(daybook: &Daybook, portfolios: &[&str]) -> String {
+    let new = NewToken {
+        role: Role::Display,
+        subject: None,
+        portfolios: portfolios.iter().map(|id| id.parse().unwrap()).collect(),
+        expires: None,
+        percentages_only: true,
+    };
+    daybook.journal.issue_token(&Author::operator(), new, None).unwrap().secret
+}
+
 /// Portfolios under way, and what was done to them.
 struct Stage {
     daybook: Daybook,
     portfolios: Vec<String>,
+    /// The token of a page of percentages.
+    onlooker: String,
     entries: Vec<u64>,
     imports: Vec<String>,
     steps: u32,
@@ -71,7 +86,9 @@ impl Stage {
         for name in ["One", "Two", "Three"] {
             portfolios.push(daybook.portfolio(name).await);
         }
-        Self { daybook, portfolios, entries: Vec::new(), imports: Vec::new(), steps: 0 }
+        let ids: Vec<&str> = portfolios.iter().map(String::as_str).collect();
+        let onlooker = onlooker(&daybook, &ids);
+        Self { daybook, portfolios, onlooker, entries: Vec::new(), imports: Vec::new(), steps: 0 }
     }
 
     fn portfolio(&self, number: u8) -> String {
@@ -198,17 +215,19 @@ impl Stage {
         rebuilt.finish();
         for portfolio in &self.portfolios {
             let served = self.daybook.get(&format!("/v1/portfolios/{portfolio}")).await.has(200);
-            let anew = rebuilt
+            let path = format!("/v1/portfolios/{portfolio}");
+            let shown = self.daybook.send(Some(&self.onlooker), Method::GET, &path, &[], ()).await.has(200);
+            let (figures, proportions) = rebuilt
                 .portfolio(portfolio.parse().unwrap(), &Moment::default(), None, |view| {
-                    described(view, view.summary()).to_string()
+                    let summary = view.summary();
+                    let proportions = proportions::described(view, &summary).to_string();
+                    (described(view, summary).to_string(), proportions)
                 })
                 .unwrap();
-            let anew = with_head(anew.as_bytes(), self.daybook.head());
-            assert_eq!(
-                String::from_utf8_lossy(&served.bytes),
-                String::from_utf8_lossy(&anew),
-                "after {step:?}"
-            );
+            for (answer, anew) in [(served, figures), (shown, proportions)] {
+                let anew = with_head(&anew, self.daybook.head());
+                assert_eq!(String::from_utf8_lossy(&answer.bytes), anew, "after {step:?}");
+            }
         }
     }
 }
