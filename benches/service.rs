@@ -3,7 +3,6 @@
 //!
 //! `cargo bench --bench service`; about two minutes. The load tool runs on the machine that it measures.
 
-#[allow(dead_code, reason = "the load tool is shared by every row")]
 #[path = "load/mod.rs"]
 mod load;
 
