@@ -219,6 +219,15 @@ impl List<Value> {
     }
 }
 
+impl List<String> {
+    /// The page as it is sent, of items that are JSON already.
+    pub(super) fn joined(self) -> Vec<u8> {
+        let next = Value::from(self.next);
+        let items = self.items.join(",");
+        format!("{{\"items\":[{items}],\"next\":{next},\"sequence\":{}}}", self.sequence).into_bytes()
+    }
+}
+
 impl<T: Type> Type for List<T> {
     const IS_REQUIRED: bool = true;
     type RawValueType = Self;

@@ -8,19 +8,21 @@ use super::page::{Limit, List, Page, Pin};
 use super::precondition::Standing;
 use super::problem::{Fault, Problem};
 use super::proportions::{self, PortfolioProportions};
-use super::published::{Figures, Wanted};
+use super::published::{Figures, Published, Wanted};
 use super::record::{record, schema};
 use super::scalar::{Account, CurrencyCode, Exact, Instrument, Portfolio, Sequence, Time, TimeOrDate};
 use super::seen;
 use super::service::Service;
 use super::tags::Tag;
 use crate::journal::{Journal, JournalError, Moment, NewPortfolio, PortfolioView};
-use daybook_projections::Summary;
+use daybook_projections::{AsOf, Summary};
+use daybook_schemas::PortfolioId;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::types::Any;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 schema! {
     /// A portfolio and its figures at a moment, in its own currency. A figure that cannot be known is absent, and `missing` says why.
@@ -209,15 +211,16 @@ impl Portfolios {
     ) -> Result<Shown<List<PortfolioSummary>, List<PortfolioProportions>>, Problem> {
         let moment = seen::moment(as_of.0, known_at.0, at_sequence.0)?;
         let page = Page::read(&question, cursor.0.as_deref(), limit.0)?;
+        let published = Arc::clone(&self.0.published);
         self.0
             .blocking(move |journal| {
                 let (ids, pin, tag) =
                     seen::portfolios(journal, &question, &moment, &page, |id| caller.knows(id))?;
                 let found = Found::written(tag, || {
                     let shown = page.cut(pin, ids, ToString::to_string, |id| {
-                        seen::visit(journal, id, pin, |view| Ok(summary_for(&caller, view, pin)))
+                        summary_under(&published, journal, &caller, id, pin)
                     })?;
-                    Ok(shown.written())
+                    Ok(shown.joined())
                 })?;
                 Ok(Shown::to(&caller, found))
             })
@@ -304,13 +307,31 @@ impl Portfolios {
     }
 }
 
+/// The summary of a portfolio under a pin as a caller may see it, as JSON: the published one, where the pin sees the
+/// present.
+pub(super) fn summary_under(
+    published: &Published,
+    journal: &Journal,
+    caller: &Caller,
+    id: PortfolioId,
+    pin: Pin,
+) -> Result<String, Problem> {
+    // A pin without a day means each portfolio's own today, and so does what is published.
+    if pin.as_of == AsOf::ALWAYS
+        && let Some(summary) = published.under(journal, Wanted::by(caller, id), pin.known)?
+    {
+        return Ok(summary.json());
+    }
+    seen::visit(journal, id, pin, |view| Ok(summary_for(caller, view, pin).to_string()))
+}
+
 /// The summary of a portfolio as a caller may see it.
-pub(super) fn summary_for(caller: &Caller, view: &PortfolioView<'_>, pin: Pin) -> Value {
+fn summary_for(caller: &Caller, view: &PortfolioView<'_>, pin: Pin) -> Value {
     if caller.percentages_only() { proportions::summary(view, pin) } else { summary(view, pin) }
 }
 
 /// The summary of a portfolio under the head that it reflects, as JSON.
-pub(super) fn summary(view: &PortfolioView<'_>, pin: Pin) -> Value {
+fn summary(view: &PortfolioView<'_>, pin: Pin) -> Value {
     let mut json = described(view, view.summary());
     json["sequence"] = pin.known.into();
     json

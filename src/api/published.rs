@@ -162,6 +162,12 @@ impl Slot {
         Some(answer.under(sequence))
     }
 
+    /// The answer under an earlier head than the present one, if its figures are those of that head, too.
+    fn under(&self, journal: &Journal, portfolio: PortfolioId, known: u64) -> Option<Summary> {
+        let current = self.current(journal, portfolio, known)?;
+        (current.answer.figures.basis.reflects <= known).then_some(Summary { sequence: known, ..current })
+    }
+
     /// Whether the answer is being worked out.
     fn is_under_way(&self) -> bool {
         under_way(self.work.lock().unwrap_or_else(PoisonError::into_inner).as_ref()).is_some()
@@ -208,6 +214,23 @@ impl Published {
         turns: &Arc<Semaphore>,
     ) -> Result<Summary, Problem> {
         self.awaited(service, wanted, asked, Waiting::InTurn(turns)).await
+    }
+
+    /// A portfolio's summary under a head that other answers reflect as well, if it is the present one. What is worked out
+    /// for it is kept. Blocks.
+    pub(super) fn under(
+        &self,
+        journal: &Journal,
+        wanted: Wanted,
+        known: u64,
+    ) -> Result<Option<Summary>, Problem> {
+        let slot = self.slot(wanted);
+        let kept = slot.under(journal, wanted.portfolio, known);
+        if kept.is_some() || known < journal.acknowledged() {
+            return Ok(kept);
+        }
+        self.keep(wanted, &slot, Answer::new(portfolios::figures(journal, wanted)?));
+        Ok(slot.under(journal, wanted.portfolio, known))
     }
 
     /// The place of an answer, made if there is none.
@@ -354,5 +377,55 @@ impl Held {
         if let Some(slot) = self.slots.remove(&wanted) {
             self.bytes -= slot.answer().map_or(0, |answer| answer.size());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::page::Pin;
+    use crate::api::tests::{Daybook, deposit};
+    use daybook_projections::AsOf;
+    use daybook_schemas::CorrelationId;
+
+    #[tokio::test]
+    async fn a_list_shows_what_is_kept_where_that_is_what_its_pin_sees_and_folds_anew_elsewhere() {
+        let daybook = Daybook::new();
+        let mine = daybook.portfolio("Mine").await;
+        let first = daybook.transact(&mine, deposit("2024-01-02", "1")).await;
+        daybook.transact(&mine, deposit("2024-01-02", "2")).await;
+        let (journal, portfolio) = (&daybook.journal, mine.parse().unwrap());
+        let principal = journal.authenticate(&daybook.administrator).unwrap().unwrap();
+        let caller = Caller::new(principal, CorrelationId::from_bytes([1; 16]));
+        let wanted = Wanted::by(&caller, portfolio);
+        let published = Published::default();
+        let shown = |known: u64, as_of: AsOf| {
+            portfolios::summary_under(&published, journal, &caller, portfolio, Pin { known, as_of }).unwrap()
+        };
+        // What nobody would work out.
+        let marked =
+            Figures { members: "{\"marked\":true}".into(), ..portfolios::figures(journal, wanted).unwrap() };
+        published.keep(wanted, &published.slot(wanted), Answer::new(marked));
+        let head = daybook.head();
+        let kept = |sequence: u64| format!("{{\"sequence\":{sequence},\"marked\":true}}");
+        assert_eq!(shown(head, AsOf::ALWAYS), kept(head));
+        daybook.portfolio("Other").await;
+        // A list that was pinned earlier and one that is pinned now see the same of it.
+        assert_eq!(shown(head, AsOf::ALWAYS), kept(head));
+        assert_eq!(shown(daybook.head(), AsOf::ALWAYS), kept(daybook.head()));
+        let today = AsOf::Day(crate::journal::today());
+        for folded in [shown(first, AsOf::ALWAYS), shown(daybook.head(), today)] {
+            assert!(!folded.contains("marked"), "{folded}");
+        }
+        daybook.transact(&mine, deposit("2024-01-02", "4")).await;
+        let now = shown(daybook.head(), AsOf::ALWAYS);
+        assert!(now.contains("\"net_contributions\":\"7\""), "{now}");
+        // What was worked out for a list is kept for whoever reads next.
+        let answer = published.slot(wanted).answer().unwrap();
+        assert_eq!(with_sequence(&answer, daybook.head()), now);
+    }
+
+    fn with_sequence(answer: &Answer, sequence: u64) -> String {
+        portfolios::with_head(&answer.figures.members, sequence)
     }
 }

@@ -213,7 +213,10 @@ impl Stage {
             })
             .unwrap();
         rebuilt.finish();
-        for portfolio in &self.portfolios {
+        let listed = self.daybook.get("/v1/portfolios").await.has(200).json();
+        let ids = self.portfolios.join(",");
+        let batch = self.daybook.get(&format!("/v1/portfolios/summaries?ids={ids}")).await.has(200).json();
+        for (number, portfolio) in self.portfolios.iter().enumerate() {
             let served = self.daybook.get(&format!("/v1/portfolios/{portfolio}")).await.has(200);
             let path = format!("/v1/portfolios/{portfolio}");
             let shown = self.daybook.send(Some(&self.onlooker), Method::GET, &path, &[], ()).await.has(200);
@@ -224,9 +227,16 @@ impl Stage {
                     (described(view, summary).to_string(), proportions)
                 })
                 .unwrap();
-            for (answer, anew) in [(served, figures), (shown, proportions)] {
-                let anew = with_head(&anew, self.daybook.head());
-                assert_eq!(String::from_utf8_lossy(&answer.bytes), anew, "after {step:?}");
+            let anew = |members: &str| with_head(members, self.daybook.head());
+            for (answer, members) in [(&served, &figures), (&shown, &proportions)] {
+                assert_eq!(String::from_utf8_lossy(&answer.bytes), anew(members), "after {step:?}");
+            }
+            // Many at once are each as they are alone.
+            let figures: serde_json::Value = serde_json::from_str(&anew(&figures)).unwrap();
+            let items = listed["items"].as_array().unwrap();
+            assert_eq!(items.iter().find(|item| item["id"] == **portfolio), Some(&figures), "after {step:?}");
+            for figure in ["as_of", "cash", "equity", "unrealised", "missing"] {
+                assert_eq!(batch["items"][number].get(figure), figures.get(figure), "after {step:?}");
             }
         }
     }
