@@ -349,7 +349,7 @@ impl Annotations {
                             || Standing::of_portfolio(journal, portfolio),
                             |expected| {
                                 let terms = Terms { commit_key: key.clone(), expected, ..Terms::default() };
-                                journal.annotate(&caller.author(), portfolio, fill, new, terms)
+                                journal.annotate(&caller.author(), portfolio, fill, new.clone(), terms)
                             },
                         );
                         attempt::done(journal, key.as_ref(), written)?

@@ -11,7 +11,7 @@ use super::record::{record, schema};
 use super::scalar::{Sequence, Time};
 use super::service::Service;
 use super::tags::Tag;
-use crate::journal::{Journal, JournalError, Terms, to_json};
+use crate::journal::{Journal, JournalError, Subject, Terms, decode, to_json};
 use daybook_ledger::{Direction, Record};
 use daybook_schemas::events::Role;
 use poem_openapi::OpenApi;
@@ -190,7 +190,7 @@ impl Events {
                         let written = precondition.guard(
                             || match about {
                                 Some(portfolio) => Standing::of_portfolio(journal, portfolio),
-                                None => Standing::of_stream(journal, &journal.event(target)?.stream),
+                                None => standing_of(journal, target),
                             },
                             |expected| {
                                 let terms = Terms { commit_key: key.clone(), expected, ..Terms::default() };
@@ -204,6 +204,15 @@ impl Events {
                 Ok(Made::new(&body).at(&format!("/events/{sequence}")).replayed(replayed))
             })
             .await
+    }
+}
+
+/// The standing of what an event is about that is no portfolio's.
+fn standing_of(journal: &Journal, target: u64) -> Result<Standing, Problem> {
+    let record = journal.event(target)?;
+    match Subject::sharing(&decode(&record.view())?) {
+        Some(subject) => Standing::of_subject(journal, subject),
+        None => Standing::of_stream(journal, &record.stream),
     }
 }
 

@@ -131,6 +131,8 @@ record! {
 pub(super) enum About {
     /// What one stream tells.
     Stream(String),
+    /// Something that shares its stream with others.
+    Subject(Subject),
     /// A portfolio.
     Portfolio(PortfolioId),
     /// Many things at once: nothing is written on the strength of it.
@@ -264,6 +266,7 @@ impl Seen<'_> {
             About::Many => return Ok(question.tag(&self.dependencies(depends))),
             _ if self.fixed => Standing::fixed(self.pin.known),
             About::Portfolio(id) => Standing::seen(self.library, *id),
+            About::Subject(subject) => Standing::subject_seen(&self.library.firm, *subject, self.pin.known),
             About::Stream(name) => {
                 let present = Standing::of_stream(self.journal, name)?;
                 // What was recorded since is not in the answer.
@@ -383,7 +386,7 @@ pub(super) fn contact(contact: Option<Contact>) -> Option<ContactItem> {
 pub(super) fn create(
     journal: &Journal,
     key: Option<CommitKey>,
-    write: impl FnOnce(&Terms) -> Result<Stated, JournalError>,
+    write: impl Fn(&Terms) -> Result<Stated, JournalError>,
 ) -> Result<Stated, Problem> {
     self::write(
         journal,
@@ -400,7 +403,7 @@ pub(super) fn write(
     precondition: &Precondition,
     key: Option<CommitKey>,
     present: impl Fn() -> Result<Standing, Problem>,
-    write: impl FnOnce(&Terms) -> Result<Stated, JournalError>,
+    write: impl Fn(&Terms) -> Result<Stated, JournalError>,
 ) -> Result<Stated, Problem> {
     // What the same request recorded before stands, whatever changed since.
     attempt::earlier(journal, key.as_ref())?;

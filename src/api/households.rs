@@ -15,7 +15,7 @@ use super::service::Service;
 use super::tags::Tag;
 use super::typed::{As, Read};
 use crate::journal::{Journal, NewHousehold, Stated, Subject};
-use daybook_schemas::{Event, HouseholdId, stream};
+use daybook_schemas::{Event, HouseholdId};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
 
@@ -177,7 +177,7 @@ impl Households {
             &self.0,
             question,
             moment,
-            About::Stream(stream::FIRM.to_owned()),
+            About::Subject(Subject::Household(id)),
             move |seen| match seen.library.firm.household(id, seen.at) {
                 Some(_) if knows(seen, &known, id) => Ok(vec![seen.library.firm.changed_at()]),
                 _ => Err(Problem::not_found("household", id)),
@@ -205,7 +205,7 @@ impl Households {
         /// Which attempt it is: the same request sent again under one key is done once
         #[oai(name = "Idempotency-Key")]
         _key: Header<Option<String>>,
-        /// The ETag of a read of the household: the write is refused if any team, household or model changed since
+        /// The ETag of a read of the household: the write is refused if anything was recorded about the household since
         #[oai(name = "If-Match")]
         _if_match: Header<Option<String>>,
         input: Input<As<HouseholdAmendment, NewHousehold>>,
@@ -218,7 +218,7 @@ impl Households {
                     journal,
                     &precondition,
                     key,
-                    || Standing::of_stream(journal, stream::FIRM),
+                    || Standing::of_subject(journal, Subject::Household(id.0.0)),
                     |terms| journal.form_household(&caller.author(), Some(id.0.0), &new, terms),
                 )?;
                 made(journal, &caller, &stated)

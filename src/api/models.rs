@@ -17,7 +17,7 @@ use super::tags::Tag;
 use super::typed::{As, Read};
 use crate::journal::{Journal, NewModel, Stated, Subject};
 use daybook_schemas::events::ModelPublished;
-use daybook_schemas::{Event, ModelId, decimal, stream};
+use daybook_schemas::{Event, ModelId, decimal};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
 use rust_decimal::Decimal;
@@ -180,7 +180,7 @@ impl Models {
             &self.0,
             question,
             moment,
-            About::Stream(stream::FIRM.to_owned()),
+            About::Subject(Subject::Model(id)),
             move |seen| match seen.library.firm.model(id, seen.at) {
                 Some(_) => Ok(vec![Subject::Model(id).changed_at(&seen.library.firm, seen.pin.known)]),
                 None => Err(Problem::not_found("model", id)),
@@ -223,7 +223,7 @@ impl Models {
             question,
             moment,
             page,
-            About::Stream(stream::FIRM.to_owned()),
+            About::Subject(Subject::Model(id)),
             move |seen| {
                 let facts =
                     seen.journal.firm_history(seen.library, seen.keys, Subject::Model(id), seen.pin.known)?;
@@ -263,7 +263,7 @@ impl Models {
         /// Which attempt it is: the same request sent again under one key is done once
         #[oai(name = "Idempotency-Key")]
         _key: Header<Option<String>>,
-        /// The ETag of a read of the model: the write is refused if any team, household or model changed since
+        /// The ETag of a read of the model: the write is refused if anything was recorded about the model since
         #[oai(name = "If-Match")]
         _if_match: Header<Option<String>>,
         input: Input<As<ModelVersionRequest, NewModel>>,
@@ -276,7 +276,7 @@ impl Models {
                     journal,
                     &precondition,
                     key,
-                    || Standing::of_stream(journal, stream::FIRM),
+                    || Standing::of_subject(journal, Subject::Model(id.0.0)),
                     |terms| journal.publish_model(&caller.author(), Some(id.0.0), &new, terms),
                 )?;
                 made(journal, &stated)

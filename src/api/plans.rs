@@ -298,7 +298,7 @@ impl Plans {
                                 journal.plan(
                                     &caller.author(),
                                     portfolio,
-                                    planned,
+                                    planned.clone(),
                                     request.note.clone(),
                                     terms,
                                 )

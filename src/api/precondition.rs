@@ -1,14 +1,19 @@
 //! Writes that hold only if nothing changed since a read: `If-Match`, checked in the commit of the write itself.
 
 use super::problem::Problem;
-use crate::journal::{Journal, JournalError};
+use crate::journal::{Journal, JournalError, Subject};
 use daybook_ledger::{AppendError, Expected};
-use daybook_projections::Library;
+use daybook_projections::{Firm, Library};
 use daybook_schemas::{PortfolioId, stream};
 use poem::http::header::IF_MATCH;
 use poem::{FromRequest, Request, RequestBody};
 use std::sync::Arc;
+use std::time::Duration;
 
+/// How often a write is tried while its streams gain what is no concern of the resource.
+const ATTEMPTS_MAX: u32 = 32;
+/// How long the second attempt waits; each further one as much longer.
+const PAUSE: Duration = Duration::from_micros(250);
 /// The digits of a mark.
 const MARK_DIGITS: usize = 16;
 
@@ -42,6 +47,21 @@ impl Standing {
         let name = stream::portfolio(portfolio);
         let mark = mark(&name, library.directory.events(portfolio), visibility);
         Self { mark, sequence, streams: Vec::new() }
+    }
+
+    /// The standing of something of the firm that shares its stream with others, such as a team.
+    pub(super) fn of_subject(journal: &Journal, subject: Subject) -> Result<Self, Problem> {
+        // It is read before the library, so that what the library does not know refuses the commit.
+        let version = journal.ledger().stream_version(stream::FIRM).map_err(JournalError::from)?;
+        let library = journal.library()?;
+        let streams = vec![(stream::FIRM.into(), version.unwrap_or(0))];
+        Ok(Self { streams, ..Self::subject_seen(&library.firm, subject, u64::MAX) })
+    }
+
+    /// The same as a read sees it.
+    pub(super) fn subject_seen(firm: &Firm, subject: Subject, known: u64) -> Self {
+        let sequence = subject.changed_at(firm, known);
+        Self { mark: mark(&format!("{subject:?}"), 0, sequence), sequence, streams: Vec::new() }
     }
 
     /// The standing of what a read saw that says by itself how much is known: it never changes, so that nothing can be
@@ -167,21 +187,25 @@ impl Precondition {
     }
 
     /// Does a write under the precondition: `write` is given what the streams of its commit must look like. Whatever
-    /// else was recorded by then refuses it, even in the last moment.
+    /// changed the resource by then refuses it, even in the last moment; what else its streams gained does not.
     pub(super) fn guard<T>(
         &self,
         present: impl Fn() -> Result<Standing, Problem>,
-        write: impl FnOnce(Vec<(Arc<str>, Expected)>) -> Result<T, JournalError>,
+        mut write: impl FnMut(Vec<(Arc<str>, Expected)>) -> Result<T, JournalError>,
     ) -> Result<T, Problem> {
         if self.0 == Condition::None {
             return Ok(write(Vec::new())?);
         }
-        match write(self.holds(&present()?)?) {
-            Err(JournalError::Append(AppendError::VersionConflict { .. })) => {
-                Err(Problem::precondition_failed(&present()?))
+        for attempt in 1..=ATTEMPTS_MAX {
+            match write(self.holds(&present()?)?) {
+                // What was in the way may not be durable yet, and is not seen before it is.
+                Err(JournalError::Append(AppendError::VersionConflict { .. })) => {
+                    std::thread::sleep(PAUSE * attempt);
+                }
+                other => return Ok(other?),
             }
-            other => Ok(other?),
         }
+        Err(Problem::precondition_failed(&present()?))
     }
 }
 

@@ -751,9 +751,7 @@ impl Recommendations {
         (who, attempt, precondition): (Who, Attempt, Precondition),
         id: RecommendationId,
         canonical: &[u8],
-        take: impl FnOnce(&Journal, &Author, &Recommendation, Terms) -> Result<bool, JournalError>
-        + Send
-        + 'static,
+        take: impl Fn(&Journal, &Author, &Recommendation, Terms) -> Result<bool, JournalError> + Send + 'static,
     ) -> Result<Made<RecommendationItem>, Problem> {
         let key = attempt.commit_key(&caller, canonical);
         self.0

@@ -15,7 +15,7 @@ use super::service::Service;
 use super::tags::Tag;
 use super::typed::{As, Read};
 use crate::journal::{Journal, NewTeam, Stated, Subject};
-use daybook_schemas::{Event, TeamId, stream};
+use daybook_schemas::{Event, TeamId};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
 
@@ -177,7 +177,7 @@ impl Teams {
             &self.0,
             question,
             moment,
-            About::Stream(stream::FIRM.to_owned()),
+            About::Subject(Subject::Team(id)),
             move |seen| match seen.library.firm.team(id, seen.at) {
                 Some(_) if knows(seen, &known, id) => Ok(vec![seen.library.firm.changed_at()]),
                 _ => Err(Problem::not_found("team", id)),
@@ -205,7 +205,7 @@ impl Teams {
         /// Which attempt it is: the same request sent again under one key is done once
         #[oai(name = "Idempotency-Key")]
         _key: Header<Option<String>>,
-        /// The ETag of a read of the team: the write is refused if any team, household or model changed since
+        /// The ETag of a read of the team: the write is refused if anything was recorded about the team since
         #[oai(name = "If-Match")]
         _if_match: Header<Option<String>>,
         input: Input<As<TeamAmendment, NewTeam>>,
@@ -218,7 +218,7 @@ impl Teams {
                     journal,
                     &precondition,
                     key,
-                    || Standing::of_stream(journal, stream::FIRM),
+                    || Standing::of_subject(journal, Subject::Team(id.0.0)),
                     |terms| journal.form_team(&caller.author(), Some(id.0.0), &new, terms),
                 )?;
                 made(journal, &caller, &stated)

@@ -58,6 +58,16 @@ pub(crate) struct HistoricFact {
 }
 
 impl Subject {
+    /// Whom or what a fact is about that is told in the firm's own stream, shared by all of them.
+    pub(crate) const fn sharing(event: &Event) -> Option<Self> {
+        match event {
+            Event::TeamFormed(fact) => Some(Self::Team(fact.team)),
+            Event::HouseholdFormed(fact) => Some(Self::Household(fact.household)),
+            Event::ModelPublished(fact) => Some(Self::Model(fact.model)),
+            _ => None,
+        }
+    }
+
     fn places(self, firm: &Firm) -> Vec<u64> {
         let metas = match self {
             Self::Advisor(id) => firm.advisor_history(id),

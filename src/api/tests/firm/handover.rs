@@ -1,6 +1,6 @@
 //! A client handed from one advisor to another, seen by each of them and as of any day.
 
-use super::{House, NOBODY, day, names};
+use super::{House, NOBODY, day, names, text};
 use daybook_schemas::events::Role;
 use poem::http::Method;
 use serde_json::{Value, json};
@@ -214,5 +214,64 @@ async fn a_write_holds_to_what_was_read_and_says_what_stands_when_it_does_not() 
         write(method.clone(), path, &read, &body, &format!("{method}-b"))
             .await
             .is(412, "precondition-failed");
+    }
+}
+
+#[tokio::test]
+async fn a_change_of_one_team_household_or_model_leaves_the_tags_of_the_others_good() {
+    let house = House::new().await;
+    let administrator = house.daybook.administrator.clone();
+    let write = async |method: Method, path: &str, tag: &str, body: &Value| {
+        let headers = [("content-type", "application/json"), ("if-match", tag)];
+        house.daybook.send(Some(&administrator), method, path, &headers, body.to_string()).await
+    };
+    let tag = async |path: &str| house.get(path).await.has(200).header("etag").to_owned();
+    let made = async |path: &str, body: Value| {
+        let made = house.post(path, &body).await.has(201).json();
+        (format!("{path}/{}", text(&made, "id")), made)
+    };
+    let team = async |name: &str| made("/v1/teams", json!({ "name": name, "members": [house.iris] })).await.0;
+    let (north, south) = (team("North").await, team("South").await);
+    let home = json!({ "name": "Home", "members": [house.ann] });
+    let other = json!({ "name": "Other", "members": [house.bo] });
+    let (home, other) = (made("/v1/households", home).await.0, made("/v1/households", other).await.0);
+    let model = |name: &str, weight: &str| json!({ "name": name, "targets": [{ "sleeve": "bond", "weight": weight }] });
+    let (calm, _) = made("/v1/models", model("Calm", "0.5")).await;
+    let (bold, _) = made("/v1/models", model("Bold", "0.9")).await;
+    let (calm_versions, bold_versions) = (format!("{calm}/versions"), format!("{bold}/versions"));
+    let named = |name: &str| json!({ "name": name });
+    let changes = [
+        (&north, &south, Method::PATCH, &north, &south, named("A"), named("B")),
+        (&home, &other, Method::PATCH, &home, &other, named("A"), named("B")),
+        (&calm, &bold, Method::POST, &calm_versions, &bold_versions, model("A", "0.4"), model("B", "0.8")),
+    ];
+    for (mine, others, method, to_mine, to_others, first, second) in changes {
+        let (seen, of_others) = (tag(mine).await, tag(others).await);
+        let change = write(method.clone(), to_others, &of_others, &second).await.has(201);
+        // What happened to the other is none of it, and what happened to itself is.
+        write(method.clone(), to_mine, &of_others, &first).await.is(412, "precondition-failed");
+        write(method.clone(), to_mine, &seen, &first).await.has(201);
+        let stale = write(method.clone(), to_mine, &seen, &second).await;
+        let problem = stale.is(412, "precondition-failed");
+        assert_eq!(problem["current"]["sequence"], house.daybook.head(), "{problem}");
+        write(method.clone(), to_others, &of_others, &second).await.is(412, "precondition-failed");
+        // Two at once that concern different ones both go through.
+        let (seen, of_others) = (tag(mine).await, tag(others).await);
+        let (one, two) = tokio::join!(
+            write(method.clone(), to_mine, &seen, &second),
+            write(method.clone(), to_others, &of_others, &first),
+        );
+        one.has(201);
+        two.has(201);
+        // A reversal rests on the same.
+        let change = change.json();
+        let sequence = change["last_event"].as_u64().or(change["event"].as_u64()).unwrap();
+        let reverse = format!("/v1/events/{sequence}/reverse");
+        let of_others = tag(others).await;
+        write(method.clone(), to_mine, &tag(mine).await, &first).await.has(201);
+        let reason = json!({ "reason": "a slip" });
+        write(Method::POST, &reverse, &tag(mine).await, &reason).await.is(412, "precondition-failed");
+        write(Method::POST, &reverse, &of_others, &reason).await.has(201);
+        write(method, to_others, &of_others, &second).await.is(412, "precondition-failed");
     }
 }
