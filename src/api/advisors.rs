@@ -9,7 +9,7 @@ use super::page::{Limit, List, Page};
 use super::precondition::{Precondition, Standing};
 use super::problem::Problem;
 use super::record::{record, schema};
-use super::scalar::{Advisor as AdvisorKey, Date, Sequence, TimeOrDate, Token};
+use super::scalar::{Advisor as AdvisorKey, Date, Recommendation, Sequence, TimeOrDate, Token};
 use super::seen;
 use super::service::Service;
 use super::tags::Tag;
@@ -116,6 +116,8 @@ record! {
         teams: Vec<TeamRef>,
         /// The advisor's tokens, which open nothing from the day after on: revoke them
         tokens: Vec<Token>,
+        /// The recommendations that were withdrawn with it: they waited for an answer and would have outlived the last day
+        withdrawn: Vec<Recommendation>,
         /// The event that says so
         sequence: Sequence,
     }
@@ -327,6 +329,8 @@ impl Advisors {
     ///
     /// The answer names everything that is left behind: the clients and who serves them from the day after on, the
     /// teams that still name the advisor, and the advisor's tokens. Clients pass to the successor, where one is named.
+    /// Without one, the advisor's recommendations that wait for somebody's word and would outlive the last day are
+    /// withdrawn with it, for that reason: nobody would answer for them.
     #[oai(path = "/advisors/:id/departure", method = "post", operation_id = "departAdvisor")]
     #[expect(
         clippy::too_many_arguments,
@@ -361,7 +365,7 @@ impl Advisors {
                 let Event::AdvisorDeparted(fact) = &stated.event else {
                     return Err(Problem::key_reused(stated.sequence));
                 };
-                let body = departure(journal, fact, stated.sequence)?;
+                let body = departure(journal, fact, &stated)?;
                 Ok(Made::new(&body).at(&format!("/advisors/{}", fact.advisor)).replayed(stated.already))
             })
             .await
@@ -445,8 +449,9 @@ fn teams(seen: &Seen<'_>, id: AdvisorId, at: At) -> Vec<TeamRef> {
 }
 
 /// What an advisor leaves behind, as it is known now.
-fn departure(journal: &Journal, fact: &AdvisorDeparted, sequence: u64) -> Result<Departure, Problem> {
-    let id = fact.advisor;
+fn departure(journal: &Journal, fact: &AdvisorDeparted, stated: &Stated) -> Result<Departure, Problem> {
+    let (id, sequence) = (fact.advisor, stated.sequence);
+    let withdrawn = firm::withdrawn(journal, stated)?;
     let next = fact.on.plus_days(1);
     let clients: Vec<PartyId> = firm::recorded(journal, fact.on, sequence, |seen| {
         Ok(seen.library.firm.clients_of(id, seen.at).into_iter().collect())
@@ -467,6 +472,7 @@ fn departure(journal: &Journal, fact: &AdvisorDeparted, sequence: u64) -> Result
                 .collect(),
             teams: teams(seen, id, seen.at),
             tokens: tokens.map(|grant| grant.granted.token.into()).collect(),
+            withdrawn,
             sequence: Sequence(sequence),
         })
     })

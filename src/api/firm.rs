@@ -8,15 +8,15 @@ use super::precondition::{Precondition, Standing};
 use super::problem::Problem;
 use super::record::record;
 use super::scalar::{
-    Advisor as AdvisorKey, Date, Household as HouseholdKey, Party as PartyKey, Sequence, Team as TeamKey,
-    Time,
+    Advisor as AdvisorKey, Date, Household as HouseholdKey, Party as PartyKey,
+    Recommendation as RecommendationKey, Sequence, Team as TeamKey, Time,
 };
 use super::service::Service;
-use crate::journal::{HistoricFact, Journal, JournalError, Moment, Stated, Subject, Terms, today};
+use crate::journal::{HistoricFact, Journal, JournalError, Moment, Stated, Subject, Terms, decode, today};
 use daybook_ledger::CommitKey;
 use daybook_projections::{AsOf, At, Library, Serving};
 use daybook_schemas::events::{Assignee, Contact};
-use daybook_schemas::{AdvisorId, Day, KeyRing, PartyId, PortfolioId, Zone};
+use daybook_schemas::{AdvisorId, Day, Event, KeyRing, PartyId, PortfolioId, Zone};
 use poem_openapi::types::{Any, ToJSON};
 use serde_json::Value;
 
@@ -416,6 +416,17 @@ pub(super) fn write(
         write(&terms)
     });
     attempt::done(journal, terms.commit_key.as_ref(), written)
+}
+
+/// The recommendations that were taken back with what was recorded.
+pub(super) fn withdrawn(journal: &Journal, stated: &Stated) -> Result<Vec<RecommendationKey>, Problem> {
+    let mut all = Vec::new();
+    for sequence in &stated.rest {
+        if let Event::RecommendationWithdrawn(fact) = decode(&journal.event(*sequence)?.view())? {
+            all.push(fact.recommendation.into());
+        }
+    }
+    Ok(all)
 }
 
 /// Shows what a write recorded: as of the day from which it holds, as known when it was recorded.

@@ -11,7 +11,8 @@ use super::precondition::{Precondition, Standing};
 use super::problem::Problem;
 use super::record::{record, schema};
 use super::scalar::{
-    Advisor as AdvisorKey, Date, Party as PartyKey, Portfolio as PortfolioKey, Sequence, TimeOrDate,
+    Advisor as AdvisorKey, Date, Party as PartyKey, Portfolio as PortfolioKey, Recommendation, Sequence,
+    TimeOrDate,
 };
 use super::seen;
 use super::service::Service;
@@ -110,6 +111,8 @@ record! {
         portfolios: Vec<PortfolioKey>,
         /// The parties that it stands behind
         behind: Vec<PartyRef>,
+        /// The recommendations that were withdrawn with it: they waited for an answer and would have outlived the last day
+        withdrawn: Vec<Recommendation>,
         /// The event that says so
         sequence: Sequence,
     }
@@ -324,6 +327,8 @@ impl Parties {
     /// Record that a party is a client no more
     ///
     /// The answer names what is left behind: the portfolios that the party still owns, and those that it stands behind.
+    /// Recommendations to it that wait for somebody's word and would outlive the last day are withdrawn with it, for that
+    /// reason: nobody would answer them.
     #[oai(path = "/parties/:id/offboarding", method = "post", operation_id = "offboardParty")]
     #[expect(
         clippy::too_many_arguments,
@@ -358,7 +363,7 @@ impl Parties {
                 let Event::PartyOffboarded(fact) = &stated.event else {
                     return Err(Problem::key_reused(stated.sequence));
                 };
-                let body = offboarding(journal, fact, stated.sequence)?;
+                let body = offboarding(journal, fact, &stated)?;
                 Ok(Made::new(&body).at(&format!("/parties/{}", fact.party)).replayed(stated.already))
             })
             .await
@@ -449,8 +454,9 @@ fn shown(seen: &Seen<'_>, id: PartyId, knows: impl Fn(PartyId) -> bool) -> Resul
     })
 }
 
-fn offboarding(journal: &Journal, fact: &PartyOffboarded, sequence: u64) -> Result<Offboarding, Problem> {
-    firm::recorded(journal, fact.on.plus_days(1), sequence, |seen| {
+fn offboarding(journal: &Journal, fact: &PartyOffboarded, stated: &Stated) -> Result<Offboarding, Problem> {
+    let withdrawn = firm::withdrawn(journal, stated)?;
+    firm::recorded(journal, fact.on.plus_days(1), stated.sequence, |seen| {
         let firm = &seen.library.firm;
         let behind = firm.behind(fact.party, seen.at);
         Ok(Offboarding {
@@ -458,7 +464,8 @@ fn offboarding(journal: &Journal, fact: &PartyOffboarded, sequence: u64) -> Resu
             on: fact.on.into(),
             portfolios: firm.owned(fact.party, seen.at).into_iter().map(PortfolioKey).collect(),
             behind: behind.into_iter().map(|party| seen.party_ref(party)).collect(),
-            sequence: Sequence(sequence),
+            withdrawn,
+            sequence: Sequence(stated.sequence),
         })
     })
 }

@@ -221,6 +221,80 @@ async fn what_was_seen_on_the_day_of_issue_is_frozen_and_todays_stands_beside_it
     assert!(!event.to_string().contains("sound business"), "personal words are sealed");
 }
 
+/// The words and the reason of the last thing that happened to a recommendation.
+async fn last_told(firm: &Firm, advice: &Value) -> (Value, Value) {
+    let history = firm.get(&firm.auditor, &at(advice, "/history")).await.has(200).json();
+    let last = history["items"].as_array().unwrap().last().unwrap().clone();
+    (last["type"].clone(), last["words"].clone())
+}
+
+#[tokio::test]
+async fn what_waits_for_a_client_who_leaves_is_withdrawn_with_the_leaving_and_says_so() {
+    let firm = Firm::new().await;
+    let (waits, accepted, blocked) =
+        (firm.issue("ACME", "1").await, firm.issue("ACME", "2").await, firm.issue("SMOKE", "1").await);
+    firm.step(&firm.ann, &accepted, "accept").await.has(201);
+    let today = crate::journal::today();
+    // It runs out before the last day does.
+    let mut brief = firm.advice("ACME", "3");
+    brief["expires"] = json!(now().plus_nanos(3_600_000_000_000).to_string());
+    let brief = firm.post(&firm.iris, "/v1/recommendations", &brief).await.has(201).json();
+    let on = today.plus_days(2);
+    let path = format!("/v1/parties/{ANN}/offboarding");
+    let key = [("idempotency-key", "bye")];
+    let left = firm.daybook.post_keyed(&path, &json!({ "on": on.to_string() }), &key).await.has(201).json();
+    let mut withdrawn: Vec<&str> =
+        left["withdrawn"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
+    withdrawn.sort_unstable();
+    let mut expected = [waits["id"].as_str().unwrap(), blocked["id"].as_str().unwrap()];
+    expected.sort_unstable();
+    assert_eq!(withdrawn, expected, "{left}");
+    for (advice, state) in
+        [(&waits, "withdrawn"), (&blocked, "withdrawn"), (&accepted, "accepted"), (&brief, "issued")]
+    {
+        assert_eq!(firm.state(advice).await, state, "{advice}");
+    }
+    let told = last_told(&firm, &waits).await;
+    let words = format!("the client's last day with the firm is {on}");
+    assert_eq!(told, (json!("RecommendationWithdrawn"), json!(words)));
+    // All of it is one commit, done once.
+    let head = firm.daybook.head();
+    let again = firm.daybook.post_keyed(&path, &json!({ "on": on.to_string() }), &key).await.has(201).json();
+    assert_eq!((again, firm.daybook.head()), (left, head));
+    // What is issued from now on ends with the last day.
+    let issued = firm.issue("ACME", "4").await;
+    assert_eq!(issued["expires"], json!(on.end_in(Zone::UTC).to_string()), "{issued}");
+    let mut late = firm.advice("ACME", "4");
+    late["expires"] = json!(on.plus_days(1).to_string());
+    let problem = firm.post(&firm.iris, "/v1/recommendations", &late).await.is(422, "invalid-input");
+    assert_eq!(problem["errors"][0]["field"], "expires");
+    assert!(problem.to_string().contains("the client's last day"), "{problem}");
+}
+
+#[tokio::test]
+async fn an_advisor_whom_nobody_succeeds_leaves_no_recommendation_open_and_a_successor_takes_them_over() {
+    for succeeded in [false, true] {
+        let firm = Firm::new().await;
+        let waits = firm.issue("ACME", "1").await;
+        let on = crate::journal::today().plus_days(-1);
+        let mut body = json!({ "on": on.to_string() });
+        if succeeded {
+            body["successor"] = json!(TOMAS.to_string());
+        }
+        let path = format!("/v1/advisors/{IRIS}/departure");
+        let left = firm.daybook.post(&path, &body).await.has(201).json();
+        if succeeded {
+            assert_eq!((&left["withdrawn"], firm.state(&waits).await), (&json!([]), json!("issued")));
+            firm.step(&firm.tomas, &waits, "withdraw").await.has(201);
+        } else {
+            assert_eq!(left["withdrawn"], json!([waits["id"]]));
+            let words = format!("the advisor's last day with the firm is {on}, and nobody succeeds");
+            assert_eq!(last_told(&firm, &waits).await, (json!("RecommendationWithdrawn"), json!(words)));
+            firm.step(&firm.ann, &waits, "accept").await.is(409, "conflict");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_screening_records_nothing_and_says_what_issuing_would() {
     let firm = Firm::new().await;

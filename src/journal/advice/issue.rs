@@ -71,10 +71,12 @@ impl Journal {
         }
         // What is seen from here on must still stand when it is recorded.
         let judge = self.judge(new.portfolio, zone, now)?;
-        let watched = judge.map(|party| self.watched(stream::party(party))).transpose()?;
+        let mut watched = vec![self.watched(stream::advisor(new.advisor))?];
+        watched.extend(judge.map(|party| self.watched(stream::party(party))).transpose()?);
         let screened = self.screen(new.portfolio, &new.trades, new.cost, &Moment::default())?;
         check_profile(new, &screened)?;
         let party = self.addressee(new, &screened)?;
+        let expires = self.runs_out(new, party, screened.on, expires)?;
         let key = KeyId::Party(party);
         let rationale = Sealed::seal(&self.keys(), key, &rationale.to_owned()).map_err(unsealed)?;
         let (milliseconds, bytes) = id_parts()?;

@@ -2,10 +2,12 @@
 
 mod fills;
 mod issue;
+mod leaving;
 mod screening;
 mod steps;
 
 pub(crate) use issue::NewAdvice;
+pub(super) use leaving::Leaver;
 pub(crate) use screening::{AskedTrade, Screened, ScreenedPortfolio};
 
 use super::JournalError;

@@ -77,6 +77,8 @@ pub(crate) struct Stated {
     pub(crate) sequence: u64,
     /// What was recorded.
     pub(crate) event: Event,
+    /// The sequences of what was recorded with it.
+    pub(crate) rest: Vec<u64>,
     /// Whether the same request had recorded it before.
     pub(crate) already: bool,
 }
@@ -166,13 +168,12 @@ impl Journal {
     }
 
     fn stated(&self, recorded: &Recorded) -> Result<Stated, JournalError> {
-        let sequence = recorded
+        let (sequence, rest) = recorded
             .sequences
-            .first()
-            .copied()
+            .split_first()
             .ok_or_else(|| JournalError::Internal("an append without a sequence".to_owned()))?;
-        let event = decode(&self.event(sequence)?.view())?;
-        Ok(Stated { sequence, event, already: recorded.already })
+        let event = decode(&self.event(*sequence)?.view())?;
+        Ok(Stated { sequence: *sequence, event, rest: rest.to_vec(), already: recorded.already })
     }
 }
 

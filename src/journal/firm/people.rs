@@ -3,6 +3,7 @@
 use super::texts::Faults;
 use super::{Decision, EVER, Stated, country, occurs, today};
 use crate::journal::access::id_parts;
+use crate::journal::advice::Leaver;
 use crate::journal::{Author, Draft, Journal, JournalError, Terms};
 use daybook_projections::{At, Library};
 use daybook_schemas::events::{
@@ -209,7 +210,7 @@ impl Journal {
         })
     }
 
-    /// Records that an advisor leaves the firm.
+    /// Records that an advisor leaves the firm, and takes back what nobody would answer for any more.
     pub(crate) fn depart_advisor(
         &self,
         author: &Author,
@@ -247,8 +248,11 @@ impl Journal {
                 }
             }
             let fact = AdvisorDeparted { advisor: id, on: new.on, successor: new.successor };
-            let draft = Draft::new(stream::advisor(id), occurs(new.on), fact);
-            Ok(Decision::one(draft).resting_on(new.successor.map(stream::advisor)))
+            let mut drafts = vec![Draft::new(stream::advisor(id), occurs(new.on), fact)];
+            if new.successor.is_none() {
+                drafts.extend(self.withdrawn_with(library, Leaver::Advisor(id), new.on));
+            }
+            Ok(Decision::all(drafts).resting_on(new.successor.map(stream::advisor)))
         })
     }
 
@@ -366,7 +370,7 @@ impl Journal {
         })
     }
 
-    /// Records that a party is a client no more.
+    /// Records that a party is a client no more, and takes back what nobody would answer any more.
     pub(crate) fn offboard_party(
         &self,
         author: &Author,
@@ -393,7 +397,9 @@ impl Journal {
                 .map(|reason| self.seal(KeyId::Party(id), "reason", reason).map(Words::Sealed))
                 .transpose()?;
             let fact = PartyOffboarded { party: id, on: new.on, reason };
-            Ok(Decision::one(Draft::new(stream::party(id), occurs(new.on), fact)))
+            let mut drafts = vec![Draft::new(stream::party(id), occurs(new.on), fact)];
+            drafts.extend(self.withdrawn_with(library, Leaver::Client(id), new.on));
+            Ok(Decision::all(drafts))
         })
     }
 }
