@@ -71,6 +71,8 @@ schema! {
         on: Option<Date>,
         /// Who answers for it from that day on; an advisor's token answers for those that it onboards
         advisor: Option<AdvisorKey>,
+        /// The party that comes back, by the id under which it was a client before; a new id if not said
+        party: Option<PartyKey>,
     }
 }
 
@@ -127,7 +129,8 @@ impl Read<PartyRequest> for NewParty {
         let tax_country = fields.text("tax_country");
         let on = fields.day("on");
         let advisor = fields.id("advisor");
-        Some(Self { kind: kind?, name, contact, members, tax_country, on, advisor })
+        let party = fields.id("party");
+        Some(Self { party, kind: kind?, name, contact, members, tax_country, on, advisor })
     }
 }
 
@@ -213,7 +216,8 @@ impl Parties {
 
     /// Onboard a party
     ///
-    /// Whoever an advisor onboards is assigned to that advisor, who answers for it from the first day on.
+    /// Whoever an advisor onboards is assigned to that advisor, who answers for it from the first day on. A party that left
+    /// comes back under its id, with all that was recorded of it: `party` names it, and what is known of it is said anew.
     #[oai(path = "/parties", method = "post", operation_id = "onboardParty")]
     async fn onboard(
         &self,

@@ -46,6 +46,9 @@ pub(super) struct Add {
     /// The first day; today (UTC) if not said.
     #[arg(long, value_name = "DAY")]
     on: Option<String>,
+    /// The party that comes back, by the id under which it was a client before; a new id if not said.
+    #[arg(long, value_name = "ID")]
+    party: Option<String>,
 }
 
 /// List the clients, and who serves them.
@@ -101,6 +104,7 @@ impl Add {
         let member = |text: &String| read::<PartyId>("member", Some(text)).map(Option::into_iter);
         let members = self.member.iter().map(member).collect::<Result<Vec<_>, _>>()?;
         let new = NewParty {
+            party: read::<PartyId>("party", self.party.as_deref())?,
             kind: choice("kind", &self.kind, PartyKind::CODED)?,
             name: self.name,
             contact: self.contact.contact(),
@@ -120,6 +124,7 @@ impl Add {
             }
             Place::There(remote) => {
                 let body = said(&[
+                    ("party", json!(new.party)),
                     ("kind", json!(new.kind)),
                     ("name", json!(new.name)),
                     ("contact", json!(new.contact)),

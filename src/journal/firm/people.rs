@@ -74,6 +74,8 @@ pub(crate) struct NewDeparture {
 /// A party that becomes a client.
 #[derive(Clone, Debug)]
 pub(crate) struct NewParty {
+    /// The party that comes back, under the id that it has had; a new one if not said.
+    pub(crate) party: Option<PartyId>,
     /// What it is.
     pub(crate) kind: PartyKind,
     /// Its name.
@@ -256,7 +258,7 @@ impl Journal {
         })
     }
 
-    /// Records that a party became a client, and who answers for it.
+    /// Records that a party became a client, or is one again, and who answers for it.
     pub(crate) fn onboard_party(
         &self,
         author: &Author,
@@ -272,14 +274,28 @@ impl Journal {
         let contact = faults.contact(new.contact.as_ref());
         let tax_country =
             new.tax_country.as_deref().and_then(|text| faults.taken("tax_country", country(text)));
-        let (milliseconds, bytes) = id_parts()?;
-        let id = PartyId::new(milliseconds, bytes);
+        let id = match new.party {
+            Some(id) => id,
+            None => {
+                let (milliseconds, bytes) = id_parts()?;
+                PartyId::new(milliseconds, bytes)
+            }
+        };
+        let key = KeyId::Party(id);
+        if new.party.is_some() {
+            returning(&*self.library()?, id, &new.kind, on)?;
+            if !self.keys().contains(key) {
+                return Err(JournalError::field(
+                    "party",
+                    "its key is erased, so that nothing personal can be recorded of it: leave the field out, and it is a new party",
+                ));
+            }
+        }
         check_members(&*self.library()?, &mut faults, id, &new.kind, &new.members, on);
         faults.finish()?;
         if let Some(advisor) = new.advisor {
             at_work(&*self.library()?, advisor, on, "advisor")?;
         }
-        let key = KeyId::Party(id);
         self.keys.ensure(key)?;
         let onboarded = PartyOnboarded {
             party: id,
@@ -291,6 +307,9 @@ impl Journal {
             on,
         };
         self.state(author, terms, |library| {
+            if new.party.is_some() {
+                returning(library, id, &new.kind, on)?;
+            }
             let mut faults = Faults::default();
             let visited = check_members(library, &mut faults, id, &new.kind, &new.members, on);
             faults.finish()?;
@@ -458,6 +477,32 @@ pub(super) fn onboarded<'l>(
     })
 }
 
+/// Refuses a party that cannot come back on a day: one that never was a client, still is one, or was something else.
+fn returning(library: &Library, id: PartyId, kind: &PartyKind, on: Day) -> Result<(), JournalError> {
+    let Some(party) = library.firm.party(id, EVER) else {
+        let detail = format!("there is no party {id}: leave the field out for one that never was a client");
+        return Err(JournalError::field("party", detail));
+    };
+    let Some(until) = party.until else {
+        return Err(JournalError::Conflict {
+            detail: format!(
+                "the party is a client from {} on, as event {} says: change what is known of it instead",
+                party.from, party.sequence
+            ),
+            sequence: Some(party.sequence),
+        });
+    };
+    if on <= until {
+        let detail = format!("the party is a client to {until}: write a later day");
+        return Err(JournalError::field("on", detail));
+    }
+    if party.kind != kind {
+        let detail = format!("the party was a {}, and comes back as what it was: write that", party.kind);
+        return Err(JournalError::field("kind", detail));
+    }
+    Ok(())
+}
+
 /// A party that is a client on a day.
 pub(super) fn client<'l>(
     library: &'l Library,
@@ -469,7 +514,9 @@ pub(super) fn client<'l>(
     match party.until {
         Some(until) if until < day => Err(JournalError::field(
             field,
-            format!("the party was a client to {until} and is none on {day}: write an earlier day"),
+            format!(
+                "the party was a client to {until} and is none on {day}: write an earlier day, or onboard it again"
+            ),
         )),
         _ => Ok(party),
     }

@@ -41,7 +41,7 @@ pub struct Party<'a> {
     pub members: &'a [PartyId],
     /// The country it pays taxes in, ISO 3166.
     pub tax_country: Option<&'a str>,
-    /// The first day as a client.
+    /// The first day as a client; of one that came back, the day of that.
     pub from: Day,
     /// The last day as a client, where it is one no more.
     pub until: Option<Day>,
@@ -112,11 +112,15 @@ impl Firm {
         let amended = self
             .holding(&record.amended, at)
             .filter(|said| (said.fact.from, said.meta.sequence) > (fact.on, onboarded.meta.sequence));
+        // A party may leave and come back: each leaving ends the time that it falls into.
+        let is_of_this_time = |on: Day| {
+            let then = self.holding(&record.onboarded, At { day: on, ..at });
+            then.is_some_and(|then| then.meta.sequence == onboarded.meta.sequence)
+        };
         let offboarded = record
             .offboarded
             .iter()
-            .filter(|said| self.counts(said, at.known))
-            .filter(|said| said.meta.sequence > onboarded.meta.sequence)
+            .filter(|said| self.counts(said, at.known) && is_of_this_time(said.fact.on))
             .max_by_key(|said| said.meta.sequence);
         let (name, contact, members, tax_country) = amended
             .map_or((&fact.name, &fact.contact, &fact.members, &fact.tax_country), |said| {

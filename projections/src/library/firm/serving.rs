@@ -25,13 +25,17 @@ impl Firm {
     ///
     /// One advisor or team leads at a time: whoever was made lead last, by the day from which. Others serve beside the
     /// lead until the day that their assignment names; the same assignment said again replaces what it said of its end.
-    /// The clients of an advisor who left are served by the successor. A client that is one no more is served by nobody.
+    /// The clients of an advisor who left are served by the successor. A client that is one no more is served by nobody,
+    /// and one that comes back by those whom it is assigned to from then on.
     #[must_use]
     pub fn serving(&self, party: PartyId, at: At) -> Vec<Serving> {
-        let Some(record) = self.parties.get(&party).filter(|_| self.is_client(party, at)) else {
+        let client = self.party(party, at);
+        let client = client.filter(|client| client.until.is_none_or(|until| at.day <= until));
+        let (Some(record), Some(client)) = (self.parties.get(&party), client) else {
             return Vec::new();
         };
-        let counting = self.counting(&record.assigned, at);
+        let mut counting = self.counting(&record.assigned, at);
+        counting.retain(|said| said.fact.from >= client.from);
         let mut newest: BTreeMap<(u8, String, Day), &Said<ClientAssigned>> = BTreeMap::new();
         for said in counting {
             let place = (place(&said.fact.role), name(&said.fact.to), said.fact.from);

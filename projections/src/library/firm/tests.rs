@@ -219,6 +219,45 @@ fn a_client_that_left_is_served_by_nobody_and_still_sees_itself() {
 }
 
 #[test]
+fn a_party_that_comes_back_is_a_client_again_and_was_none_in_between() {
+    let mut told = Told::default();
+    told.advisor(IRIS);
+    told.advisor(TOMAS);
+    told.party(ANN, PartyKind::Person, &[]);
+    told.assign(ANN, Assignee::Advisor(IRIS), AssignmentRole::Lead, "2021-01-01");
+    let name = stream::party(ANN);
+    told.tell(&name, PartyOffboarded { party: ANN, on: day("2023-06-30"), reason: None });
+    told.tell(
+        &name,
+        PartyOnboarded {
+            party: ANN,
+            kind: PartyKind::Person,
+            name: sealed(KeyId::Party(ANN)),
+            contact: None,
+            members: Vec::new(),
+            tax_country: None,
+            on: day("2024-02-01"),
+        },
+    );
+    // Nobody whom it was assigned to before it left serves it by that.
+    assert!(told.firm.is_client(ANN, at("2024-02-01")));
+    assert!(told.firm.serving(ANN, at("2024-02-01")).is_empty());
+    told.assign(ANN, Assignee::Advisor(TOMAS), AssignmentRole::Lead, "2024-02-01");
+    told.tell(&name, PartyOffboarded { party: ANN, on: day("2025-01-31"), reason: None });
+    for (on, is_client, until, lead) in [
+        ("2023-06-30", true, "2023-06-30", Some(IRIS)),
+        ("2023-07-01", false, "2023-06-30", None),
+        ("2024-01-31", false, "2023-06-30", None),
+        ("2024-02-01", true, "2025-01-31", Some(TOMAS)),
+        ("2025-02-01", false, "2025-01-31", None),
+    ] {
+        let party = told.firm.party(ANN, at(on)).unwrap();
+        assert_eq!((told.firm.is_client(ANN, at(on)), party.until), (is_client, Some(day(until))), "{on}");
+        assert_eq!(told.firm.lead(ANN, at(on)), lead, "{on}");
+    }
+}
+
+#[test]
 fn a_portfolio_is_judged_by_its_own_profile_before_that_of_its_largest_owner() {
     let mut told = Told::firm();
     told.owns(HERS, &[(BO, "0.4"), (ANN, "0.6")], "2021-01-02");

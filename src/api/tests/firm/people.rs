@@ -213,6 +213,41 @@ async fn a_party_that_leaves_is_a_former_client_and_what_it_still_owns_is_named(
 }
 
 #[tokio::test]
+async fn a_party_that_left_comes_back_under_its_id_and_no_other_does() {
+    let house = House::new().await;
+    let back = |on: String| json!({ "party": house.ann, "kind": "person", "name": "Ann Berg", "on": on, "advisor": house.tomas });
+    let problem = house.post("/v1/parties", &back(day(1))).await.is(409, "conflict");
+    assert!(problem.to_string().contains("change what is known of it instead"), "{problem}");
+    let left = json!({ "on": day(-10) });
+    house.post(&format!("/v1/parties/{}/offboarding", house.ann), &left).await.has(201);
+    house.refuses("/v1/parties", back(day(-10)), "on", "a client to").await;
+    let mut other = back(day(-2));
+    other["kind"] = json!("trust");
+    house.refuses("/v1/parties", other.clone(), "kind", "was a person").await;
+    other["party"] = json!(NOBODY);
+    house.refuses("/v1/parties", other, "party", "there is no party").await;
+    // An advisor may not know of a client of the past.
+    let iris = house.token(Role::Advisor, &house.iris);
+    let mut own = back(day(-2));
+    own["advisor"] = json!(house.iris);
+    house.write(&iris, Method::POST, "/v1/parties", &own).await.is(404, "not-found");
+    let party = house.post("/v1/parties", &back(day(-2))).await.has(201).json();
+    assert_eq!((&party["id"], &party["from"]), (&json!(house.ann), &json!(day(-2))), "{party}");
+    let read = async |on: i32| {
+        house.get(&format!("/v1/parties/{}?as_of={}", house.ann, day(on))).await.has(200).json()
+    };
+    let (before, between, now) = (read(-10).await, read(-5).await, read(0).await);
+    let states = [&before["state"], &between["state"], &now["state"]];
+    assert_eq!(states, [&json!("client"), &json!("former"), &json!("client")]);
+    assert_eq!((&between["name"], &now["name"]), (&json!("Ann Lind"), &json!("Ann Berg")));
+    assert!(now.get("until").is_none(), "{now}");
+    let tomas = house.token(Role::Advisor, &house.tomas);
+    house.read(&tomas, &format!("/v1/clients/{}", house.ann)).await.has(200);
+    house.read(&iris, &format!("/v1/clients/{}", house.ann)).await.is(404, "not-found");
+    house.post("/v1/parties", &back(day(1))).await.is(409, "conflict");
+}
+
+#[tokio::test]
 async fn teams_and_households_change_over_time() {
     let house = House::new().await;
     let (ann, bo) = (house.ann.as_str(), house.bo.as_str());
