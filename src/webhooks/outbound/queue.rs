@@ -178,3 +178,113 @@ fn scan(
     })?;
     fault.map_or(Ok(()), Err)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{Author, Draft, Terms};
+    use daybook_ledger::{Ledger, Options};
+    use daybook_schemas::events::{ContentHash, FileImported, FxRateObserved};
+    use daybook_schemas::{Currency, Event, FxRate, KeyRing, Timestamp};
+
+    fn record(journal: &Journal, import: Option<ImportId>, event: impl Into<Event>) {
+        let mut draft = Draft::new("market-test-EURUSD".to_owned(), Timestamp::from_nanos(1), event);
+        draft.import = import;
+        journal.record(&Author::operator(), vec![draft], Terms::default()).unwrap();
+    }
+
+    fn rate() -> FxRateObserved {
+        FxRateObserved {
+            base: Currency::parse("EUR").unwrap(),
+            quote: Currency::USD,
+            rate: FxRate::new(2.into()),
+            day: None,
+            revision: 0,
+        }
+    }
+
+    fn end(import: ImportId) -> FileImported {
+        FileImported {
+            import,
+            format: "prices".into(),
+            importer_version: 1,
+            file_name: None,
+            file_hash: ContentHash::of(b"file"),
+            file_bytes: 4,
+            portfolio: None,
+            rows: 1,
+            events: 1,
+            known: 0,
+            quarantined: 0,
+            warnings: Vec::new(),
+            revision: 0,
+        }
+    }
+
+    fn choice(types: &[EventType]) -> Choice {
+        Choice { types: types.iter().map(|event_type| event_type.id()).collect(), portfolios: Vec::new() }
+    }
+
+    /// What is due from the beginning on, read anew after each delivery, as after a kill.
+    fn one_by_one(journal: &Journal, choice: &Choice) -> Vec<u64> {
+        let (mut at, mut sent) = (Position::default(), Vec::new());
+        loop {
+            let next = next(journal, choice, at).unwrap();
+            match next.due.into_iter().next() {
+                Some(due) => {
+                    sent.push(due.sequence);
+                    at = due.after;
+                }
+                None if next.exhausted => return sent,
+                None => at = next.reached,
+            }
+        }
+    }
+
+    /// The same, with everything that is read ahead delivered first.
+    fn at_a_stretch(journal: &Journal, choice: &Choice) -> Vec<u64> {
+        let (mut at, mut sent) = (Position::default(), Vec::new());
+        loop {
+            let next = next(journal, choice, at).unwrap();
+            sent.extend(next.due.iter().map(|due| due.sequence));
+            at = next.reached;
+            if next.exhausted {
+                return sent;
+            }
+        }
+    }
+
+    #[test]
+    fn the_events_of_an_import_come_when_it_ends_and_those_of_an_interrupted_one_never() {
+        let journal = Journal::over(Ledger::in_memory(Options::default()), KeyRing::default()).unwrap();
+        let [long, short, torn] = [1, 2, 3].map(|byte| ImportId::from_bytes([byte; 16]));
+        for import in [None, Some(long), Some(torn), None, Some(long), Some(short)] {
+            record(&journal, import, rate());
+        }
+        record(&journal, Some(short), end(short));
+        record(&journal, Some(long), rate());
+        record(&journal, Some(long), end(long));
+        record(&journal, None, rate());
+        let all = choice(&[EventType::FxRateObserved, EventType::FileImported]);
+        let expected = [1, 4, 6, 7, 2, 5, 8, 9, 10];
+        assert_eq!(one_by_one(&journal, &all), expected);
+        assert_eq!(at_a_stretch(&journal, &all), expected);
+        let ends = choice(&[EventType::FileImported]);
+        assert_eq!(one_by_one(&journal, &ends), [7, 9]);
+        assert_eq!(at_a_stretch(&journal, &choice(&[EventType::PriceTick])), [0; 0]);
+    }
+
+    #[test]
+    fn a_long_import_is_read_in_parts_that_fit_together() {
+        let journal = Journal::over(Ledger::in_memory(Options::default()), KeyRing::default()).unwrap();
+        let import = ImportId::from_bytes([1; 16]);
+        for _ in 0..3 * AHEAD_MAX {
+            record(&journal, Some(import), rate());
+        }
+        record(&journal, Some(import), end(import));
+        let all = choice(&[EventType::FxRateObserved, EventType::FileImported]);
+        let expected: Vec<u64> = (1..=journal.ledger().head()).collect();
+        assert_eq!(at_a_stretch(&journal, &all), expected);
+        assert_eq!(one_by_one(&journal, &all), expected);
+    }
+}
