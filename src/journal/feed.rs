@@ -9,7 +9,7 @@ use daybook_schemas::events::{
     ContentHash, EventReversed, QuarantineResolution, QuarantineResolved, Reference, Words,
 };
 use daybook_schemas::{Event, EventType, ImportId, PortfolioId, Timestamp, stream};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 
 /// How often a batch is decided anew because somebody else recorded the same in between.
@@ -106,6 +106,22 @@ struct Standing {
     entry: Option<Record>,
 }
 
+/// What a batch comes to.
+struct Decided {
+    drafts: Vec<Draft>,
+    report: FeedReport,
+    /// Rows that withdraw what the batch itself brings, with their places: they are decided once that is recorded.
+    afterwards: Vec<(usize, FeedRow)>,
+}
+
+/// What rows came to while those after them are decided.
+struct SoFar<'d> {
+    drafts: &'d mut Vec<Draft>,
+    /// The events that the batch reverses.
+    reversed: &'d mut BTreeSet<u64>,
+    report: &'d mut FeedReport,
+}
+
 /// What a batch is about, and when it is recorded.
 #[derive(Clone, Copy)]
 struct About {
@@ -115,7 +131,8 @@ struct About {
 
 impl Journal {
     /// Records a batch: what is new of it, with the cursors, in one commit, or in several if it is very large, the
-    /// cursors in the last.
+    /// cursors in the last. A row that withdraws another one of the same batch names its event, which is recorded before
+    /// it, in a commit of its own.
     pub(crate) fn record_batch(
         &self,
         author: &Author,
@@ -123,13 +140,31 @@ impl Journal {
     ) -> Result<FeedReport, JournalError> {
         let mut attempt = 1;
         loop {
-            let (drafts, report) = self.decide(batch)?;
+            let Decided { drafts, mut report, afterwards } = self.decide(batch)?;
             if drafts.is_empty() {
                 return Ok(report);
             }
-            let terms = Terms { cursors: batch.cursors.clone(), ..Terms::default() };
+            let last = afterwards.is_empty();
+            let cursors = if last { batch.cursors.clone() } else { Vec::new() };
+            let terms = Terms { cursors, ..Terms::default() };
             match self.record_in_parts(author, drafts, terms, &|_| {}) {
-                Ok(()) => return Ok(report),
+                Ok(()) if last => return Ok(report),
+                Ok(()) => {
+                    let rest = FeedBatch {
+                        portfolio: batch.portfolio,
+                        at: batch.at,
+                        rows: afterwards.iter().map(|(_, row)| row.clone()).collect(),
+                        cursors: batch.cursors.clone(),
+                        ..FeedBatch::default()
+                    };
+                    let mut withdrawn = self.record_batch(author, &rest)?;
+                    let revisions = std::mem::take(&mut withdrawn.revisions);
+                    for ((place, _), revision) in afterwards.into_iter().zip(revisions) {
+                        report.revisions[place] = revision;
+                    }
+                    report.add(withdrawn);
+                    return Ok(report);
+                }
                 // An import of the same rows was faster: decided anew, they are known.
                 Err(
                     JournalError::Conflict { .. } | JournalError::Unfinished(AppendError::KeyConflict { .. }),
@@ -141,9 +176,10 @@ impl Journal {
         }
     }
 
-    fn decide(&self, batch: &FeedBatch) -> Result<(Vec<Draft>, FeedReport), JournalError> {
+    fn decide(&self, batch: &FeedBatch) -> Result<Decided, JournalError> {
         let mut report = FeedReport::default();
         let mut drafts = Vec::with_capacity(batch.rows.len() + batch.references.len());
+        let mut reversed = BTreeSet::new();
         for references in batch.references.chunks(TOGETHER) {
             let known =
                 self.read_together(references.iter().filter_map(|draft| draft.identity.as_deref()))?;
@@ -160,20 +196,58 @@ impl Journal {
             }
         }
         let about = About { portfolio: batch.portfolio, at: batch.at.unwrap_or_else(now) };
+        // What names another row may name one further down: it is decided once those are.
+        let (mut naming, mut place) = (Vec::new(), 0);
         for rows in batch.rows.chunks(TOGETHER) {
             let identities = rows.iter().flat_map(|row| std::iter::once(&row.identity).chain(&row.aliases));
             let known = self.read_together(identities.map(String::as_str))?;
             for row in rows {
+                if matches!(row.statement, Statement::Withdraws(_)) {
+                    naming.push(place);
+                    report.revisions.push(None);
+                } else {
+                    let before = drafts.len();
+                    let mut so_far =
+                        SoFar { drafts: &mut drafts, reversed: &mut reversed, report: &mut report };
+                    let revision = self.decide_row(about, row, &known, &mut so_far)?;
+                    report.revisions.push((drafts.len() > before).then_some(revision));
+                }
+                place += 1;
+            }
+        }
+        let mut afterwards = Vec::new();
+        if !naming.is_empty() {
+            let new = batch.rows.iter().zip(&report.revisions).filter(|(_, revision)| revision.is_some());
+            // By everything that it may be called: the identity under which it is recorded.
+            let new: BTreeMap<&str, &str> = new
+                .filter(|(row, _)| matches!(row.statement, Statement::Event(_)))
+                .flat_map(|(row, _)| {
+                    let names = std::iter::once(&row.identity).chain(&row.aliases);
+                    names.map(|name| (name.as_str(), row.identity.as_str()))
+                })
+                .collect();
+            for place in naming {
+                let row = &batch.rows[place];
+                if let Statement::Withdraws(others) = &row.statement
+                    && let Some(identity) = others.iter().find_map(|other| new.get(other.as_str()))
+                {
+                    let statement = Statement::Withdraws(vec![(*identity).to_owned()]);
+                    afterwards.push((place, FeedRow { statement, ..row.clone() }));
+                    continue;
+                }
+                let identities = std::iter::once(&row.identity).chain(&row.aliases);
+                let known = self.read_together(identities.map(String::as_str))?;
                 let before = drafts.len();
-                let revision = self.decide_row(about, row, &known, &mut drafts, &mut report)?;
-                report.revisions.push((drafts.len() > before).then_some(revision));
+                let mut so_far = SoFar { drafts: &mut drafts, reversed: &mut reversed, report: &mut report };
+                let revision = self.decide_row(about, row, &known, &mut so_far)?;
+                report.revisions[place] = (drafts.len() > before).then_some(revision);
             }
         }
         drafts.extend(batch.remarks.iter().cloned());
         for draft in &drafts {
             *report.events.entry(draft.event.event_type().name()).or_insert(0) += 1;
         }
-        Ok((drafts, report))
+        Ok(Decided { drafts, report, afterwards })
     }
 
     fn decide_row(
@@ -181,8 +255,7 @@ impl Journal {
         about: About,
         row: &FeedRow,
         known: &BTreeMap<&str, Vec<Record>>,
-        drafts: &mut Vec<Draft>,
-        report: &mut FeedReport,
+        so_far: &mut SoFar<'_>,
     ) -> Result<u32, JournalError> {
         let revisions = |identity: &str| known.get(identity).map_or(&[][..], Vec::as_slice);
         let Standing { next, mut latest, mut entry } = self.standing_of(revisions(&row.identity));
@@ -195,7 +268,7 @@ impl Journal {
         let aside = latest.as_ref().filter(|record| record.type_id == EventType::RecordQuarantined.id());
         // What was kept aside may be understood by now, though it says the same.
         if same && !(aside.is_some() && matches!(row.statement, Statement::Event(_))) {
-            report.known += 1;
+            so_far.report.known += 1;
             return Ok(next);
         }
         let own = |draft: &importers::Draft| of(draft, Some((&row.identity, next, row.content_hash)));
@@ -204,27 +277,34 @@ impl Journal {
                 let mut draft = own(draft);
                 restate(&mut draft.event, next);
                 if let Some(aside) = aside {
-                    drafts.push(understood(aside, about.at, draft.key.as_deref()));
+                    so_far.drafts.push(understood(aside, about.at, draft.key.as_deref()));
                 }
                 if let Some(entry) = &entry
-                    && let Some(reversal) =
-                        self.reversal(about, entry, "restated by its source", draft.key.as_deref())?
+                    && let Some(reversal) = self.reversal(
+                        about,
+                        so_far.reversed,
+                        entry,
+                        "restated by its source",
+                        draft.key.as_deref(),
+                    )?
                 {
-                    drafts.push(Draft { key: Some(reversal_key(entry.sequence)), ..reversal });
-                    report.amended += 1;
+                    so_far.drafts.push(Draft { key: Some(reversal_key(entry.sequence)), ..reversal });
+                    so_far.report.amended += 1;
                 }
-                drafts.push(draft);
+                so_far.drafts.push(draft);
             }
             Statement::Aside(draft) => {
-                report.quarantined += 1;
-                drafts.push(own(draft));
+                so_far.report.quarantined += 1;
+                so_far.drafts.push(own(draft));
             }
             Statement::Withdrawn => {
                 let reversal = match &entry {
-                    Some(entry) => self.reversal(about, entry, "withdrawn by its source", None)?,
+                    Some(entry) => {
+                        self.reversal(about, so_far.reversed, entry, "withdrawn by its source", None)?
+                    }
                     None => None,
                 };
-                Self::withdraw(row, next, reversal, drafts, report);
+                Self::withdraw(row, next, reversal, so_far);
             }
             Statement::Withdraws(others) => {
                 let mut entry = None;
@@ -232,31 +312,27 @@ impl Journal {
                     entry = entry.or(self.standing(other)?.entry);
                 }
                 let reversal = match entry {
-                    Some(entry) => self.reversal(about, &entry, "withdrawn by its source", None)?,
+                    Some(entry) => {
+                        self.reversal(about, so_far.reversed, &entry, "withdrawn by its source", None)?
+                    }
                     None => None,
                 };
                 if reversal.is_none() {
-                    report.unmatched.extend(others.first().cloned());
+                    so_far.report.unmatched.extend(others.first().cloned());
                 }
-                Self::withdraw(row, next, reversal, drafts, report);
+                Self::withdraw(row, next, reversal, so_far);
             }
         }
         Ok(next)
     }
 
-    fn withdraw(
-        row: &FeedRow,
-        next: u32,
-        reversal: Option<Draft>,
-        drafts: &mut Vec<Draft>,
-        report: &mut FeedReport,
-    ) {
+    fn withdraw(row: &FeedRow, next: u32, reversal: Option<Draft>, so_far: &mut SoFar<'_>) {
         let Some(reversal) = reversal else {
-            report.known += 1;
+            so_far.report.known += 1;
             return;
         };
-        report.amended += 1;
-        drafts.push(Draft {
+        so_far.report.amended += 1;
+        so_far.drafts.push(Draft {
             key: Some(format!("{}#{next}", row.identity)),
             content_hash: Some(row.content_hash),
             ..reversal
@@ -315,21 +391,25 @@ impl Journal {
         Standing { next, latest, entry }
     }
 
-    /// The reversal of an entry; none if it is no entry, or reversed already.
+    /// The reversal of an entry; none if it is no entry, or reversed already, under whichever key, or by this batch.
     fn reversal(
         &self,
         about: About,
+        reversed: &mut BTreeSet<u64>,
         target: &Record,
         reason: &str,
         replaced_by: Option<&str>,
     ) -> Result<Option<Draft>, JournalError> {
         let view = target.view();
+        let own = stream::portfolio_of(&target.stream);
         if super::decode(&view)?.entry().is_none()
             || self.ledger.find_key(&reversal_key(target.sequence))?.is_some()
+            || own.map(|own| self.reversed_by(own, target.sequence)).transpose()?.flatten().is_some()
+            || !reversed.insert(target.sequence)
         {
             return Ok(None);
         }
-        let portfolio = stream::portfolio_of(&target.stream).or(about.portfolio);
+        let portfolio = own.or(about.portfolio);
         let reversed = EventReversed {
             target: target.sequence,
             reason: if portfolio.is_some() {
@@ -368,4 +448,150 @@ fn understood(aside: &Record, at: Timestamp, key: Option<&str>) -> Draft {
     let mut draft = Draft::new(aside.stream.to_string(), at, Event::QuarantineResolved(resolved));
     draft.key = Some(format!("resolution:{}#0", aside.sequence));
     draft
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Access, Moment, NewPortfolio, Opening};
+    use super::*;
+    use crate::importers::{Place, TransactionFields, transaction};
+    use daybook_ledger::Direction;
+    use daybook_schemas::events::{Calendar, LotMethod};
+    use daybook_schemas::{Currency, Zone};
+
+    struct Stage {
+        _directory: tempfile::TempDir,
+        journal: Journal,
+        portfolio: PortfolioId,
+    }
+
+    impl Stage {
+        fn new() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let opening = Opening { access: Access::Create, progress: None };
+            let journal = Journal::open(directory.path(), &opening).unwrap();
+            let new = NewPortfolio {
+                name: "Trading".to_owned(),
+                currency: Currency::USD,
+                lots: LotMethod::Fifo,
+                zone: Zone::NEW_YORK,
+                calendar: Calendar::Weekdays,
+                client: None,
+            };
+            let portfolio = journal.open_portfolio(&Author::operator(), &new, None).unwrap();
+            Self { _directory: directory, journal, portfolio }
+        }
+
+        /// A deposit of so much under an identity, and the account that it refers to.
+        fn deposit(
+            &self,
+            identity: &str,
+            amount: &str,
+            aliases: &[&str],
+        ) -> (Vec<importers::Draft>, FeedRow) {
+            let fields = TransactionFields {
+                time: Some("2024-01-02".to_owned()),
+                kind_of: Some("deposit".to_owned()),
+                amount: Some(amount.to_owned()),
+                ..TransactionFields::default()
+            };
+            let facts = self.journal.portfolio_facts(self.portfolio).unwrap();
+            let context = self.journal.import_context().unwrap();
+            let mut drafts = transaction(&fields, &facts, &context, Place::default()).unwrap().drafts;
+            let entry = drafts.pop().unwrap();
+            let row = FeedRow {
+                identity: identity.to_owned(),
+                aliases: aliases.iter().map(|alias| (*alias).to_owned()).collect(),
+                content_hash: ContentHash::of(amount.as_bytes()).0,
+                statement: Statement::Event(entry),
+            };
+            (drafts, row)
+        }
+
+        fn record(&self, references: Vec<importers::Draft>, rows: Vec<FeedRow>) -> FeedReport {
+            let cursors = vec![CursorMove { source: "feed".into(), to: b"there".to_vec().into() }];
+            let batch = FeedBatch {
+                portfolio: Some(self.portfolio),
+                references,
+                rows,
+                cursors,
+                ..FeedBatch::default()
+            };
+            self.journal.record_batch(&Author::operator().through("feed"), &batch).unwrap()
+        }
+
+        fn cash(&self) -> String {
+            let cash = self.journal.portfolio(self.portfolio, &Moment::default(), |view| {
+                Ok(view.summary().cash.values().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+            });
+            cash.unwrap()
+        }
+
+        /// How often each event was reversed.
+        fn reversals(&self) -> Vec<u64> {
+            let records = self.journal.ledger().read(1, 1_000, Direction::Forward).unwrap();
+            let reversed =
+                records.iter().filter_map(|record| match super::super::decode(&record.view()).unwrap() {
+                    Event::EventReversed(reversed) => Some(reversed.target),
+                    _ => None,
+                });
+            reversed.collect()
+        }
+    }
+
+    fn bust(identity: &str, others: &[&str]) -> FeedRow {
+        FeedRow {
+            identity: identity.to_owned(),
+            aliases: Vec::new(),
+            content_hash: ContentHash::of(identity.as_bytes()).0,
+            statement: Statement::Withdraws(others.iter().map(|other| (*other).to_owned()).collect()),
+        }
+    }
+
+    #[test]
+    fn a_row_withdraws_what_stands_in_the_same_batch_before_it_or_after_it() {
+        for bust_first in [false, true] {
+            for named in ["fill", "alias"] {
+                let stage = Stage::new();
+                let (references, fill) = stage.deposit("fill", "5", &["alias"]);
+                let (_, kept) = stage.deposit("kept", "7", &[]);
+                let withdrawal = bust("bust", &["elsewhere", named]);
+                let rows =
+                    if bust_first { vec![withdrawal, fill, kept] } else { vec![fill, kept, withdrawal] };
+                let report = stage.record(references.clone(), rows.clone());
+                assert_eq!(report.unmatched, [""; 0], "{named}");
+                assert_eq!((report.amended, report.events["EventReversed"]), (1, 1));
+                assert!(report.revisions.iter().all(|revision| *revision == Some(0)), "{report:?}");
+                assert_eq!(stage.cash(), "7");
+                assert_eq!(stage.journal.ledger().cursor("feed").unwrap().as_deref(), Some(&b"there"[..]));
+                let head = stage.journal.ledger().head();
+                let again = stage.record(references, rows);
+                assert_eq!((again.known, stage.journal.ledger().head()), (3, head), "{again:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_one_row_withdrew_no_other_reverses_again() {
+        let stage = Stage::new();
+        let (references, fill) = stage.deposit("fill", "5", &[]);
+        stage.record(references, vec![fill]);
+        stage.record(Vec::new(), vec![bust("bust", &["fill"])]);
+        assert_eq!((stage.reversals().len(), stage.cash().as_str()), (1, "0"));
+        // Withdrawn once more, by a second notice; and restated, which is a new statement.
+        stage.record(Vec::new(), vec![bust("second", &["fill"])]);
+        assert_eq!(stage.reversals().len(), 1);
+        let (_, restated) = stage.deposit("fill", "6", &[]);
+        stage.record(Vec::new(), vec![restated]);
+        assert_eq!((stage.reversals().len(), stage.cash().as_str()), (1, "6"));
+    }
+
+    #[test]
+    fn two_rows_of_one_batch_that_withdraw_the_same_reverse_it_once() {
+        let stage = Stage::new();
+        let (references, fill) = stage.deposit("fill", "5", &[]);
+        stage.record(references, vec![fill]);
+        let report = stage.record(Vec::new(), vec![bust("one", &["fill"]), bust("two", &["fill"])]);
+        assert_eq!((report.amended, stage.reversals().len(), stage.cash().as_str()), (1, 1, "0"));
+    }
 }

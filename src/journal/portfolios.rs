@@ -265,7 +265,11 @@ impl Journal {
     }
 
     /// The event that reversed an entry of a portfolio, if one did.
-    fn reversed_by(&self, portfolio: PortfolioId, target: u64) -> Result<Option<u64>, JournalError> {
+    pub(super) fn reversed_by(
+        &self,
+        portfolio: PortfolioId,
+        target: u64,
+    ) -> Result<Option<u64>, JournalError> {
         self.portfolio(portfolio, &Moment::default(), |view| {
             let aside = view.book.entries_set_aside(&view.view, &view.library.imports);
             Ok(aside
