@@ -12,8 +12,6 @@ mod said;
 
 pub(super) use file::read;
 pub(crate) use page::Row;
-#[allow(unused_imports, reason = "what the synchronisation calls")]
-pub(crate) use page::{PageError, split_page};
 
 use super::desk::Desk;
 use super::faults::printable;
@@ -31,9 +29,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The broker, as accounts and formats name it.
 pub(crate) const BROKER: &str = "alpaca";
-
-/// What stands before the strategy in an order's `client_order_id`.
-const STRATEGY_PREFIX: &str = "strategy:";
 
 /// Which account rows belong to.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -56,15 +51,6 @@ pub(crate) struct Extras<'e> {
 impl Extras<'_> {
     /// Nothing more is known.
     pub(crate) const NONE: Self = Self { strategy_of: &|_| None };
-}
-
-/// The strategy that a `client_order_id` carries: what follows `strategy:`, up to a further colon. As such an id must
-/// be an order's own, `strategy:breakout:17` and `strategy:breakout:18` are two orders of one strategy.
-#[cfg_attr(not(test), allow(dead_code, reason = "what the synchronisation calls"))]
-pub(crate) fn strategy_of_client_order(client_order_id: &str) -> Option<Strategy> {
-    let name = client_order_id.strip_prefix(STRATEGY_PREFIX)?.split(':').next()?.trim();
-    let plain = !name.is_empty() && name.chars().count() <= 200 && !name.contains(super::invisible::is);
-    plain.then(|| Strategy::new(name))
 }
 
 /// Why a row that the ledger holds otherwise is kept aside.
@@ -97,10 +83,8 @@ pub(crate) struct TranslatedRow {
     /// The hash of what it says, under the key of the portfolio's owner.
     pub(crate) content_hash: [u8; 32],
     /// When it happened, or was posted, or the end of its day.
-    #[cfg_attr(not(test), allow(dead_code, reason = "what the synchronisation reads"))]
     pub(crate) time: Option<Timestamp>,
     /// The order that it filled, by Alpaca's id, and the units of that order filled so far.
-    #[cfg_attr(not(test), allow(dead_code, reason = "what the synchronisation reads"))]
     pub(crate) order: Option<(String, Option<Quantity>)>,
     /// What it comes to.
     pub(crate) what: What,
@@ -190,7 +174,6 @@ pub(crate) fn sync_stream(portfolio: PortfolioId, account: Option<&str>) -> Stri
 ///
 /// # Errors
 /// [`Unbound`], where no account can be told. A row that is not understood is no error.
-#[cfg_attr(not(test), allow(dead_code, reason = "what the synchronisation calls"))]
 pub(crate) fn activities(
     rows: &[Row<'_>],
     binding: &Binding,

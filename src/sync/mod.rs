@@ -5,6 +5,7 @@ pub(crate) mod alpaca;
 pub(crate) mod alpaca_http;
 pub(crate) mod board;
 pub(crate) mod breaks;
+mod client_order;
 pub(crate) mod daemons;
 mod expiry;
 pub(crate) mod folder;

@@ -1,7 +1,6 @@
-//! From the bytes of an answer or of a file to single rows, each as it stands, so that one bad row spoils no other.
+//! From the text of a file to single rows, each as it stands, so that one bad row spoils no other.
 
 use crate::importers::Fault;
-use daybook_schemas::decimal;
 use serde_json::value::RawValue;
 
 /// How deep lists may lie in lists.
@@ -14,49 +13,6 @@ pub(crate) struct Row<'r> {
     pub(crate) text: &'r str,
     /// The line on which it begins, from 1; 0 for a row that stands in no file.
     pub(crate) line: u64,
-}
-
-/// An answer that is no page of activities.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub(crate) enum PageError {
-    /// It breaks off, or is no JSON at all: ask again.
-    #[error("the answer breaks off or is no JSON (byte {column} of line {line}): {detail}")]
-    NotJson {
-        /// The line at fault, from 1.
-        line: usize,
-        /// The byte at fault within the line, from 1.
-        column: usize,
-        /// What is wrong.
-        detail: String,
-    },
-    /// It is JSON and no list.
-    #[error("the answer is no list of activities but `{beginning}`")]
-    NotAList {
-        /// How it begins.
-        beginning: String,
-    },
-}
-
-/// The rows of one answer, which is a JSON list. Bytes that are no UTF-8 are replaced, so that they spoil no more
-/// than their own row.
-///
-/// # Errors
-/// [`PageError`], where it is no list.
-#[cfg_attr(not(test), allow(dead_code, reason = "what the synchronisation calls"))]
-pub(crate) fn split_page(bytes: &[u8]) -> Result<Vec<Box<RawValue>>, PageError> {
-    let text = String::from_utf8_lossy(bytes);
-    let text = text.trim();
-    match serde_json::from_str::<&RawValue>(text) {
-        Ok(value) if !value.get().starts_with('[') => {
-            return Err(PageError::NotAList { beginning: decimal::shorten(value.get()) });
-        }
-        _ => {}
-    }
-    serde_json::from_str(text).map_err(|error| PageError::NotJson {
-        line: error.line(),
-        column: error.column(),
-        detail: without_place(&error),
-    })
 }
 
 /// The rows of a file: lists, lists of lists, lists after each other, or one activity on each line.
@@ -162,24 +118,6 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_split_row_by_row_and_the_rows_stand_as_they_were_written() {
-        let rows = split_page(b" [ {\"a\": 1e400},\n\"x\", {\"b\":\"\xff\"} ]\n").unwrap();
-        let rows: Vec<_> = rows.iter().map(|row| row.get()).collect();
-        assert_eq!(rows, ["{\"a\": 1e400}", "\"x\"", "{\"b\":\"\u{fffd}\"}"]);
-        assert_eq!(split_page(b"[]").unwrap().len(), 0);
-    }
-
-    #[test]
-    fn an_answer_that_breaks_off_or_is_no_list_is_told_apart() {
-        assert!(matches!(split_page(b"[{\"a\":1},"), Err(PageError::NotJson { .. })));
-        assert!(matches!(split_page(b""), Err(PageError::NotJson { .. })));
-        assert!(matches!(split_page(b"<html>"), Err(PageError::NotJson { .. })));
-        let error = split_page(br#"{"message":"forbidden."}"#).unwrap_err();
-        assert!(error.to_string().contains("forbidden"), "{error}");
-        assert!(matches!(split_page(b"[[[[[[[[[[[[]]]]]]]]]]]]"), Ok(rows) if rows.len() == 1));
-    }
-
-    #[test]
     fn rows_are_found_in_lists_of_lists_in_lists_after_each_other_and_on_lines() {
         assert_eq!(split("[[{\"a\":1},\n {\"a\":2}],\n[]]\n"), [(1, "{\"a\":1}"), (2, "{\"a\":2}")]);
         assert_eq!(split("[{\"a\":1}]\n\n[{\"a\":2}]"), [(1, "{\"a\":1}"), (3, "{\"a\":2}")]);
@@ -205,10 +143,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_rows_or_a_fault(text in "[\\[\\]{},:\"a1\n e.-]{0,60}", bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+        fn any_text_is_rows_or_a_fault(text in "[\\[\\]{},:\"a1\n e.-]{0,60}") {
             let _ = split_file("a.json", &text);
-            let _ = split_page(text.as_bytes());
-            let _ = split_page(&bytes);
         }
     }
 }

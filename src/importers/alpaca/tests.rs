@@ -557,10 +557,6 @@ fn a_strategy_comes_with_the_order_and_is_no_part_of_the_row() {
     assert_eq!(tagged.content_hash, of(&Extras::NONE).content_hash);
     let What::Event(Draft { event: Event::TradeExecuted(trade), .. }) = tagged.what else { panic!() };
     assert_eq!(trade.strategy.unwrap().as_str(), "breakout");
-    let named = |id: &str| strategy_of_client_order(id).map(|name| name.as_str().to_owned());
-    assert_eq!(named("strategy:mean reversion"), Some("mean reversion".to_owned()));
-    assert_eq!(named("strategy:breakout:17"), Some("breakout".to_owned()));
-    assert_eq!((named("strategy:"), named("breakout"), named("strategy::1")), (None, None, None));
 }
 
 #[test]

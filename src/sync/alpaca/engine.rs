@@ -9,6 +9,7 @@ use crate::config::AlpacaAccount;
 use crate::journal::{Author, FeedBatch, FeedReport, JournalError};
 use crate::sync::alpaca_http::{Answer, Unreachable};
 use crate::sync::board::{Source, State};
+use crate::sync::client_order;
 use crate::sync::pace::{Backoff, Bucket, WallClock};
 use daybook_schemas::Timestamp;
 use rust_decimal::Decimal;
@@ -459,7 +460,7 @@ impl<B: Broker + 'static> Engine<B> {
         match heard {
             Heard::Filled { order, cumulative, client_order_id } => {
                 if let Some(id) = client_order_id {
-                    self.strategies.insert(order.clone(), wire::strategy(&id).map(str::to_owned));
+                    self.strategies.insert(order.clone(), client_order::strategy(&id).map(str::to_owned));
                 }
                 self.await_fill(order, cumulative);
             }
@@ -873,7 +874,7 @@ impl<B: Broker + 'static> Engine<B> {
     }
 
     fn learn(&mut self, order: &wire::Order) {
-        let strategy = order.client_order_id.as_deref().and_then(wire::strategy).map(str::to_owned);
+        let strategy = order.client_order_id.as_deref().and_then(client_order::strategy).map(str::to_owned);
         for leg in order.legs.iter().flatten() {
             self.strategies.insert(leg.id.clone(), strategy.clone());
         }

@@ -102,15 +102,6 @@ pub(crate) struct Identified {
     pub(crate) id: Option<String>,
 }
 
-/// The strategy that an order's own id carries: `strategy:anything`. Where the first word is `strategy` itself, the next
-/// one is the name. An id that a program made up of digits and hyphens carries none.
-pub(crate) fn strategy(client_order_id: &str) -> Option<&str> {
-    let (first, rest) = client_order_id.split_once(':')?;
-    let name = if first == "strategy" { rest.split(':').next().unwrap_or(rest) } else { first };
-    let name = name.trim();
-    (!name.is_empty() && name.len() <= 64 && !name.chars().any(char::is_control)).then_some(name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,14 +128,5 @@ mod tests {
             let position: Position = serde_json::from_str(text).unwrap();
             assert_eq!(position.quantity(), Decimal::from(-3), "{text}");
         }
-    }
-
-    #[test]
-    fn an_orders_own_id_may_carry_the_strategy() {
-        assert_eq!(strategy("breakout:0001"), Some("breakout"));
-        assert_eq!(strategy("strategy:breakout"), Some("breakout"));
-        assert_eq!(strategy("strategy:breakout:0001"), Some("breakout"));
-        assert_eq!(strategy("904837e3-3b76-47ec-b432-046db621571b"), None);
-        assert_eq!(strategy(":1"), None);
     }
 }

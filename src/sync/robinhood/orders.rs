@@ -1,15 +1,15 @@
 //! From Robinhood's orders to what is recorded of them: each execution is a trade.
 
 use super::{Bound, Fault, NAME};
-use crate::importers::alpaca::strategy_of_client_order;
 use crate::importers::{
     Context, Draft, Place, PortfolioFacts, Role, TransactionFields, symbols, transaction,
 };
 use crate::journal::{FeedBatch, FeedRow, Statement};
+use crate::sync::client_order;
 use crate::sync::prices::figure::Figure;
 use daybook_schemas::events::{Event, QuarantineReason, RawRow, RecordQuarantined, Reported};
 use daybook_schemas::{
-    BrokerOrderId, Day, ExecutionId, ExternalId, Quantity, Sealed, Timestamp, decimal, stream,
+    BrokerOrderId, Day, ExecutionId, ExternalId, Quantity, Sealed, Strategy, Timestamp, decimal, stream,
 };
 use rust_decimal::Decimal;
 use serde::Deserialize;
@@ -233,7 +233,8 @@ impl Reading<'_> {
                     trade.order = Some(BrokerOrderId::new(order.id.as_str()));
                     trade.execution = execution.id.as_deref().map(ExecutionId::new);
                     trade.cumulative_quantity = Some(Quantity::new(cumulative));
-                    trade.strategy = order.client_order_id.as_deref().and_then(strategy_of_client_order);
+                    trade.strategy =
+                        order.client_order_id.as_deref().and_then(client_order::strategy).map(Strategy::new);
                     trade.entry.external_id = Some(ExternalId::new(format!("{}:{name}", order.id)));
                     trade.entry.reported = Some(reported);
                 }
