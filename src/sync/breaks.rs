@@ -89,11 +89,21 @@ fn difference_of(found: &ReconciliationBreakFound) -> Option<Difference> {
     Some(Difference { on, ours: found.ours?.get(), theirs: found.theirs?.get() })
 }
 
-impl OpenBreak {
-    /// What differed when it was found.
-    pub(crate) const fn difference(&self) -> &Difference {
-        &self.difference
-    }
+/// The differences that stand, of those that a look found: those that the look before it found in the same way, and
+/// those of what differs openly already, whose numbers may have moved. Any other may be a fill between two answers.
+pub(crate) fn standing(found: &[Difference], before: &[Difference], open: &[OpenBreak]) -> Vec<Difference> {
+    let is_open = |on: &On| open.iter().any(|found| found.difference.on == *on);
+    let stands = |found: &&Difference| before.contains(found) || is_open(&found.on);
+    found.iter().filter(stands).cloned().collect()
+}
+
+/// What the other side said last to be filled of the orders that differ openly. It stands for as long as the other side
+/// does not speak of them again: an order that scrolled off its list did not come to agree by that.
+pub(crate) fn said_last(open: &[OpenBreak]) -> impl Iterator<Item = (&str, Decimal)> {
+    open.iter().filter_map(|found| match &found.difference.on {
+        On::Order(order) => Some((order.as_str(), found.difference.theirs)),
+        _ => None,
+    })
 }
 
 /// What is to be recorded in the stream of an account's synchronisation so that exactly these differences are open.
@@ -151,4 +161,49 @@ pub(crate) fn in_words(journal: &Journal, difference: &Difference) -> String {
         On::Order(order) => format!("units filled of order {order}"),
     };
     format!("{on}: {} here, {} at the broker", difference.ours, difference.theirs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn differs(on: On, ours: i64, theirs: i64) -> Difference {
+        Difference { on, ours: ours.into(), theirs: theirs.into() }
+    }
+
+    /// What is settled, with why, and what is found.
+    fn settled(open: &[OpenBreak], now_open: &[Difference]) -> (Vec<(u64, String)>, usize) {
+        let (mut resolved, mut found) = (Vec::new(), 0);
+        for draft in settle("sync", AccountId::from_bytes([1; 16]), open, now_open, Timestamp::default()) {
+            match draft.event {
+                Event::ReconciliationBreakResolved(event) => {
+                    resolved.push((event.found, event.explanation.unwrap().to_string()));
+                }
+                Event::ReconciliationBreakFound(_) => found += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        (resolved, found)
+    }
+
+    #[test]
+    fn a_difference_stands_when_it_is_seen_twice_or_is_open_already() {
+        let (cash, units) = (On::Cash(Currency::USD), On::Position(InstrumentId::from_bytes([1; 16])));
+        let seen = [differs(cash.clone(), 5, 6), differs(units, 1, 2)];
+        assert_eq!(standing(&seen, &[], &[]), []);
+        assert_eq!(standing(&seen, &seen[..1], &[]), seen[..1]);
+        let other = [differs(cash.clone(), 5, 7)];
+        assert_eq!(standing(&seen, &other, &[]), [], "another number is another difference");
+        let open = [OpenBreak { sequence: 9, difference: differs(cash, 5, 100) }];
+        assert_eq!(standing(&seen, &[], &open), seen[..1], "an open one whose numbers move");
+    }
+
+    #[test]
+    fn an_open_difference_whose_numbers_move_is_told_as_changed_and_never_as_agreed() {
+        let open = [OpenBreak { sequence: 9, difference: differs(On::Cash(Currency::USD), 5, 100) }];
+        let seen = [differs(On::Cash(Currency::USD), 5, 6)];
+        let standing = standing(&seen, &[], &open);
+        assert_eq!(settled(&open, &standing), (vec![(9, "the difference changed".to_owned())], 1));
+        assert_eq!(settled(&open, &[]), (vec![(9, "both sides agree".to_owned())], 0));
+    }
 }

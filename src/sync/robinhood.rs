@@ -212,21 +212,25 @@ impl Engine {
     async fn sweep(&mut self) -> Result<Swept, Fault> {
         let bound = self.bind().await?;
         let mut swept = self.pull(&bound).await?;
-        let mut differences = self.compare(&bound).await?;
-        if !differences.is_empty() {
+        let name = stream::sync(NAME, &bound.account.to_string());
+        let open = {
+            let name = name.clone();
+            self.ask(move |journal| Ok(breaks::open_breaks(journal, &name)?)).await?
+        };
+        let found = self.compare(&bound, &open).await?;
+        let mut standing = breaks::standing(&found, &[], &open);
+        if standing.len() < found.len() {
             // An order may have been filled between the two questions.
             tokio::time::sleep(self.settling).await;
             swept.add(self.pull(&bound).await?);
-            let again = self.compare(&bound).await?;
-            differences.retain(|difference| again.contains(difference));
+            let again = self.compare(&bound, &open).await?;
+            standing = breaks::standing(&again, &found, &open);
         }
         let (author, portfolio, now) = (self.author(), self.config.portfolio, self.clock.now());
         let (report, breaks) = self
             .ask(move |journal| {
-                let name = stream::sync(NAME, &bound.account.to_string());
-                let open = breaks::open_breaks(journal, &name)?;
-                let remarks = breaks::settle(&name, bound.account, &open, &differences, now);
-                let words = differences.iter().map(|found| breaks::in_words(journal, found)).collect();
+                let remarks = breaks::settle(&name, bound.account, &open, &standing, now);
+                let words = standing.iter().map(|found| breaks::in_words(journal, found)).collect();
                 Ok((books::record(journal, &author, portfolio, remarks, now)?, words))
             })
             .await?;
@@ -253,13 +257,15 @@ impl Engine {
         let (config, author, now) = (self.config.clone(), self.author(), self.clock.now());
         let (bound, mut found) = (bound.clone(), std::mem::take(&mut self.found));
         let count = rows.len() as u64;
+        // What was found comes back also where the rest fails.
         let (report, found) = self
             .ask(move |journal| {
-                let report = books::take_in(journal, &author, &config, &bound, &rows, &mut found, mark, now)?;
+                let report = books::take_in(journal, &author, &config, &bound, &rows, &mut found, mark, now);
                 Ok((report, found))
             })
             .await?;
         self.found = found;
+        let report = report?;
         if deep {
             self.deep = Some(Instant::now());
         }
@@ -267,7 +273,11 @@ impl Engine {
     }
 
     /// Where the ledger and Robinhood differ now.
-    async fn compare(&mut self, bound: &Bound) -> Result<Vec<breaks::Difference>, Fault> {
+    async fn compare(
+        &mut self,
+        bound: &Bound,
+        open: &[breaks::OpenBreak],
+    ) -> Result<Vec<breaks::Difference>, Fault> {
         let rows = self.all(HOLDINGS, "").await?;
         let holdings = rows
             .iter()
@@ -283,15 +293,16 @@ impl Engine {
             ));
         }
         let (portfolio, bound, now) = (self.config.portfolio, bound.clone(), self.clock.now());
-        let mut found = std::mem::take(&mut self.found);
+        let (mut found, open) = (std::mem::take(&mut self.found), open.to_vec());
         let (differences, found) = self
             .ask(move |journal| {
-                let differences = books::differences(journal, portfolio, &bound, &holdings, &mut found, now)?;
+                let differences =
+                    books::differences(journal, portfolio, &bound, &holdings, &mut found, &open, now);
                 Ok((differences, found))
             })
             .await?;
         self.found = found;
-        Ok(differences)
+        differences
     }
 
     /// Keeps the account in step until it is told to stop.

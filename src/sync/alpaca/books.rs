@@ -324,15 +324,17 @@ pub(crate) fn ours(
     Ok((side, most, unclear))
 }
 
-/// The broker's books, as it states them.
+/// The broker's books, as it states them, and as it stated them of orders that differ openly and that it lists no more.
 pub(crate) fn theirs(
     journal: &Journal,
     account: &wire::Account,
     positions: &[wire::Position],
     orders: &[wire::Order],
+    open: &[OpenBreak],
     now: Timestamp,
 ) -> Result<(Side, FeeLag), Fault> {
-    let mut side = Side::default();
+    let said_last = breaks::said_last(open).map(|(order, filled)| (order.to_owned(), filled));
+    let mut side = Side { orders: said_last.collect(), ..Side::default() };
     let library = journal.library()?;
     let day = now.day_in(daybook_schemas::Zone::NEW_YORK);
     for position in positions {
@@ -355,6 +357,7 @@ pub(crate) fn theirs(
     side.cash.insert(currency, account.cash.0);
     let mut queue: Vec<&wire::Order> = orders.iter().collect();
     while let Some(order) = queue.pop() {
+        side.orders.remove(&order.id);
         if let Some(filled) = order.filled_qty
             && !filled.0.is_zero()
             && order.legs.as_ref().is_none_or(Vec::is_empty)
@@ -380,4 +383,34 @@ pub(crate) fn settle(
     now: Timestamp,
 ) -> Vec<Draft> {
     breaks::settle(&sync_stream(&account.alpaca), account.account, open, now_open, now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::breaks::On;
+    use daybook_ledger::{Ledger, Options};
+    use daybook_schemas::KeyRing;
+
+    #[test]
+    fn an_order_that_is_listed_no_more_is_filled_as_the_broker_said_last_while_it_differs_openly() {
+        let journal = Journal::over(Ledger::in_memory(Options::default()), KeyRing::default()).unwrap();
+        let differs = |order: &str, theirs: i64| Difference {
+            on: On::Order(order.to_owned()),
+            ours: Decimal::ZERO,
+            theirs: theirs.into(),
+        };
+        let (account, now) = (AccountId::from_bytes([1; 16]), Timestamp::from_nanos(1));
+        let found = [differs("gone", 3), differs("listed", 4), differs("busted", 5)];
+        let remarks = breaks::settle(&sync_stream("a"), account, &[], &found, now);
+        let batch = FeedBatch { remarks, ..FeedBatch::default() };
+        journal.record_batch(&Author::operator(), &batch).unwrap();
+        let open = open_breaks(&journal, "a").unwrap();
+        let stated: wire::Account = serde_json::from_str(r#"{ "id": "a", "cash": "1" }"#).unwrap();
+        let orders = r#"[{ "id": "listed", "status": "filled", "filled_qty": "6" }, { "id": "busted", "status": "canceled", "filled_qty": "0" }]"#;
+        let orders: Vec<wire::Order> = serde_json::from_str(orders).unwrap();
+        let (side, _) = theirs(&journal, &stated, &[], &orders, &open, now).unwrap();
+        let filled = [("gone", 3), ("listed", 6)].map(|(order, filled)| (order.to_owned(), filled.into()));
+        assert_eq!(side.orders, BTreeMap::from(filled));
+    }
 }

@@ -9,6 +9,7 @@ use crate::config::AlpacaAccount;
 use crate::journal::{Author, FeedBatch, FeedReport, JournalError};
 use crate::sync::alpaca_http::{Answer, Unreachable};
 use crate::sync::board::{Source, State};
+use crate::sync::breaks;
 use crate::sync::client_order;
 use crate::sync::pace::{Backoff, Bucket, WallClock};
 use daybook_schemas::Timestamp;
@@ -271,20 +272,18 @@ impl<B: Broker + 'static> Engine<B> {
     /// Reads everything once, holds the books against the broker's, and says what it did.
     pub(crate) async fn once(&mut self) -> Result<OnceReport, Fault> {
         let mut standing = Vec::new();
-        let mut before: Vec<Difference> = Vec::new();
+        let mut found = Vec::new();
         for attempt in 1..=ONCE_ATTEMPTS {
             self.begin(Kind::Fills);
             self.begin(Kind::Others);
             while !self.sweeps.is_empty() {
                 self.step_patiently(Step::Page).await?;
             }
-            let found = self.patiently_compare().await?;
-            // What differs for a moment is a fill between two answers; what differs twice in the same way differs.
-            standing = found.iter().filter(|difference| before.contains(difference)).cloned().collect();
+            let before = std::mem::replace(&mut found, self.patiently_compare().await?);
+            standing = breaks::standing(&found, &before, &self.open);
             if standing.len() == found.len() {
                 break;
             }
-            before = found;
             if attempt < ONCE_ATTEMPTS {
                 tokio::time::sleep(Duration::from_millis(500) * attempt).await;
             }
@@ -886,21 +885,12 @@ impl<B: Broker + 'static> Engine<B> {
         self.agenda.reconcile_at = None;
         self.follow_up().await?;
         let found = self.compare().await?;
-        let confirmed: Vec<Difference> =
-            found.iter().filter(|difference| self.suspected.contains(difference)).cloned().collect();
-        if !found.is_empty() && confirmed.len() < found.len() {
+        if !found.iter().all(|difference| self.suspected.contains(difference)) {
             // It may be a fill that happened between two answers: read again, and look again.
             self.agenda.fills_at = self.agenda.fills_at.min(Instant::now() + CONFIRM_AFTER);
         }
         tracing::debug!(source = %self.config.name, ?found, "compared");
-        let standing: Vec<Difference> = found
-            .iter()
-            .filter(|difference| {
-                confirmed.contains(difference)
-                    || self.open.iter().any(|open| open.difference().on == difference.on)
-            })
-            .cloned()
-            .collect();
+        let standing = breaks::standing(&found, &self.suspected, &self.open);
         self.suspected = found;
         self.record_differences(standing).await
     }
@@ -945,7 +935,7 @@ impl<B: Broker + 'static> Engine<B> {
         }
         let Some(bound) = self.bound.clone() else { return Ok(Vec::new()) };
         let (portfolio, now, author) = (self.config.portfolio, self.clock.now(), self.author.clone());
-        let mut fills = std::mem::take(&mut self.fills);
+        let (mut fills, open) = (std::mem::take(&mut self.fills), self.open.clone());
         let (found, fills) = self
             .books
             .ask(move |journal| {
@@ -955,7 +945,7 @@ impl<B: Broker + 'static> Engine<B> {
                     journal.record_batch(&author, &batch)?;
                 }
                 let (ours, most, unclear) = books::ours(journal, portfolio, bound.account, &mut fills, now)?;
-                let (theirs, mut lag) = books::theirs(journal, &account, &positions, &listed, now)?;
+                let (theirs, mut lag) = books::theirs(journal, &account, &positions, &listed, &open, now)?;
                 lag.most = most;
                 Ok(((differences(&ours, &theirs, &lag), unclear), fills))
             })

@@ -8,7 +8,7 @@ use crate::importers::accounts::account_id;
 use crate::journal::{
     Author, Draft, FeedBatch, FeedReport, FeedRow, Journal, JournalError, Moment, Statement, decode,
 };
-use crate::sync::breaks::{Difference, On};
+use crate::sync::breaks::{self, Difference, On, OpenBreak};
 use crate::sync::prices::figure::Figure;
 use daybook_ledger::{CursorMove, Direction};
 use daybook_projections::{AsOf, Resolution};
@@ -228,13 +228,15 @@ impl Holding {
     }
 }
 
-/// Where the ledger and Robinhood differ: units of each asset, and units filled of each order that was read.
+/// Where the ledger and Robinhood differ: units of each asset, and units filled of each order that was read or differs
+/// openly.
 pub(super) fn differences(
     journal: &Journal,
     portfolio: PortfolioId,
     bound: &Bound,
     holdings: &[Holding],
     found: &mut Found,
+    open: &[OpenBreak],
     now: Timestamp,
 ) -> Result<Vec<Difference>, Fault> {
     let halt = |error: decimal::ArithmeticError| Fault::Halt(error.to_string());
@@ -284,9 +286,11 @@ pub(super) fn differences(
         let sum = filled.entry(&recorded.order).or_default();
         *sum = decimal::add(*sum, recorded.quantity).map_err(halt)?;
     }
-    for (order, theirs) in &found.theirs {
-        let ours = filled.get(order.as_str()).copied().unwrap_or_default();
-        differences.push(Difference { on: On::Order(order.clone()), ours, theirs: *theirs });
+    let read = found.theirs.iter().map(|(order, theirs)| (order.as_str(), *theirs));
+    let theirs: BTreeMap<&str, Decimal> = breaks::said_last(open).chain(read).collect();
+    for (order, theirs) in theirs {
+        let ours = filled.get(order).copied().unwrap_or_default();
+        differences.push(Difference { on: On::Order(order.to_owned()), ours, theirs });
     }
     differences.retain(|difference| difference.ours != difference.theirs);
     differences.sort_unstable();

@@ -366,6 +366,51 @@ fn equal_executions_of_one_instant_all_count_and_come_once() {
 }
 
 #[test]
+fn a_difference_of_an_order_that_is_read_no_more_stays_open_until_the_ledger_has_what_was_said() {
+    let mut desk = Desk::new();
+    let name = stream::sync(NAME, &desk.bound.account.to_string());
+    let look = |desk: &mut Desk, held: &str| {
+        let journal = desk.world.journal.clone();
+        let (portfolio, now) = (desk.world.portfolio, at("2024-07-01T00:00:00Z"));
+        let holding = format!("{{\"asset_code\":\"BTC\",\"total_quantity\":\"{held}\"}}");
+        let holdings = [Holding::read(&holding).unwrap()];
+        let open = breaks::open_breaks(&journal, &name).unwrap();
+        let (bound, found) = (&desk.bound, &mut desk.found);
+        let differences =
+            books::differences(&journal, portfolio, bound, &holdings, found, &open, now).unwrap();
+        // Nothing happens between two looks here: it is seen twice.
+        let standing = breaks::standing(&differences, &differences, &open);
+        let remarks = breaks::settle(&name, bound.account, &open, &standing, now);
+        books::record(&journal, &Author::operator(), portfolio, remarks, now).unwrap();
+        (breaks::open_breaks(&journal, &name).unwrap().len(), journal.ledger().head())
+    };
+    let (first, second) =
+        (("60000", "0.1", "2024-06-03T14:00:00Z"), ("60010", "0.2", "2024-06-03T14:00:05Z"));
+    desk.take(&[order("a", "0.3", &[first])]).unwrap();
+    let (open, head) = look(&mut desk, "0.1");
+    assert_eq!(open, 1, "0.3 are filled, and 0.1 are here");
+    // Begun anew, the order is not among those that changed.
+    desk.found = Found::default();
+    assert_eq!(look(&mut desk, "0.1"), (1, head));
+    desk.take(&[order("a", "0.3", &[first, second])]).unwrap();
+    desk.found = Found::default();
+    assert_eq!(look(&mut desk, "0.3").0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_found_is_kept_though_an_answer_is_refused() {
+    let world = World::trading("2024-06-03T15:00:00Z");
+    let mut engine = world.engine();
+    engine.sweep().await.unwrap_or_else(|fault| panic!("{fault}"));
+    let found = format!("{:?}", engine.found);
+    assert!(found.len() > format!("{:?}", Found::default()).len(), "{found}");
+    let other = Bound { number: "another".to_owned(), ..engine.bound.clone().unwrap() };
+    engine.deep = None;
+    assert!(matches!(engine.pull(&other).await, Err(Fault::Halt(_))));
+    assert_eq!(format!("{:?}", engine.found), found);
+}
+
+#[test]
 fn a_restated_execution_stands_instead_and_one_that_is_listed_no_more_never_happened() {
     let mut desk = Desk::new();
     let (first, second) =
