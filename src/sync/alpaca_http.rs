@@ -2,6 +2,7 @@
 //!
 //! Its own types round numbers and fail a page for one row; so nothing of an answer is read here.
 
+use super::redaction;
 use crate::config::Secret;
 use apca::{ApiInfo, Client, RequestError};
 use http::{Method, StatusCode};
@@ -62,6 +63,8 @@ pub(crate) enum Unreachable {
 #[derive(Clone)]
 pub(crate) struct Http {
     client: Arc<Client>,
+    /// What no answer and no error may repeat.
+    keys: [Secret; 2],
 }
 
 impl fmt::Debug for Http {
@@ -80,7 +83,7 @@ impl Http {
         info.api_stream_url = stream_url.clone();
         info.data_base_url = base_url.clone();
         info.data_stream_base_url = stream_url.clone();
-        Self { client: Arc::new(Client::new(info)) }
+        Self { client: Arc::new(Client::new(info)), keys: [secret.clone(), key_id.clone()] }
     }
 
     /// Addresses and keys, for a socket.
@@ -88,7 +91,8 @@ impl Http {
         self.client.api_info()
     }
 
-    /// Asks, and waits so long at most. A call that is given up is broken off.
+    /// Asks, and waits so long at most. A call that is given up is broken off. Neither the answer nor an error repeats the
+    /// keys.
     pub(crate) async fn call(
         &self,
         method: &Method,
@@ -112,7 +116,14 @@ impl Http {
         match tokio::time::timeout(timeout, &mut task.0).await {
             Err(_) => Err(Unreachable::Silent(timeout)),
             Ok(Err(_)) => Err(Unreachable::Truncated),
-            Ok(Ok(answer)) => answer,
+            Ok(Ok(Ok(mut answer))) => {
+                redaction::bytes(&mut answer.body, &self.keys);
+                Ok(answer)
+            }
+            Ok(Ok(Err(Unreachable::Connection(text)))) => {
+                Err(Unreachable::Connection(redaction::text(text, &self.keys)))
+            }
+            Ok(Ok(Err(error))) => Err(error),
         }
     }
 }
@@ -297,6 +308,15 @@ mod tests {
         assert_eq!((answer.status, answer.excerpt().as_str()), (429, "too many."));
         let request = heard.recv().unwrap();
         assert!(request.starts_with("POST /proxy/v2/orders HTTP/1.1"), "{request}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_repeats_the_keys_comes_back_without_them() {
+        let (url, _heard) = server(vec![Some(
+            "HTTP/1.1 403 Forbidden\r\nContent-Length: 44\r\nConnection: close\r\n\r\n{\"message\":\"the-key and the-secret differ\"}\n\n",
+        )]);
+        let answer = http(&url).call(&Method::GET, "/v2/assets", Vec::new(), None, TIMEOUT).await.unwrap();
+        assert_eq!(answer.excerpt(), "… and … differ");
     }
 
     #[tokio::test]

@@ -12,4 +12,5 @@ pub(crate) mod folder;
 pub(crate) mod instruments;
 pub(crate) mod pace;
 pub(crate) mod prices;
+mod redaction;
 pub(crate) mod robinhood;

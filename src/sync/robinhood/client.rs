@@ -3,6 +3,7 @@
 use super::Fault;
 use crate::config::{RobinhoodAccount, Secret};
 use crate::sync::pace::WallClock;
+use crate::sync::redaction;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use daybook_schemas::Timestamp;
@@ -30,6 +31,8 @@ pub(super) struct Client {
     base: Url,
     api_key: Secret,
     key: SigningKey,
+    /// What no answer and no error may repeat.
+    keys: [Secret; 2],
     clock: Arc<dyn WallClock>,
 }
 
@@ -60,6 +63,7 @@ impl Client {
             base: account.base_url.clone(),
             api_key: account.api_key.clone(),
             key: signing_key(&account.private_key)?,
+            keys: [account.private_key.clone(), account.api_key.clone()],
             clock,
         })
     }
@@ -89,11 +93,15 @@ impl Client {
             let body = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec()?;
             Ok::<_, ureq::Error>((answer.status().as_u16(), date, retry_after, body))
         });
-        let (status, date, retry_after, body) = match asked.await {
+        let (status, date, retry_after, mut body) = match asked.await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return Err(Fault::Later(format!("Robinhood does not answer: {error}"), None)),
+            Ok(Err(error)) => {
+                let text = redaction::text(format!("Robinhood does not answer: {error}"), &self.keys);
+                return Err(Fault::Later(text, None));
+            }
             Err(_) => return Err(Fault::Later("the question was given up".to_owned(), None)),
         };
+        redaction::bytes(&mut body, &self.keys);
         let ahead = date.as_deref().and_then(|date| ahead(date, asked_at, self.clock.now()));
         match status {
             200..=299 => Ok(Answer { body, ahead }),
