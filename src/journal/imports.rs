@@ -475,6 +475,31 @@ impl Journal {
         })
     }
 
+    /// How the imports of this very file stand: visible, if one of them is; else reverted, if one was. Another version of
+    /// the importer may read more out of a file, and what was reverted stays so in every version.
+    pub(crate) fn standing_import(
+        &self,
+        request: &ImportRequest<'_>,
+    ) -> Result<Option<ImportState>, JournalError> {
+        let file_hash = ContentHash::of(request.bytes);
+        let library = self.library()?;
+        let present = request.format.importer_version();
+        let mut reverted = false;
+        for version in 1..=present {
+            let ids = (0u32..).map(|attempt| attempt_id(request, version, file_hash, attempt));
+            // What was interrupted, and taken back for that, never came to its end.
+            let ended = ids.map_while(|id| library.imports.get(id)).filter(|import| import.file.is_some());
+            for import in ended {
+                match import.state(library.applied()) {
+                    ImportState::Visible if version == present => return Ok(Some(ImportState::Visible)),
+                    ImportState::Reverted => reverted = true,
+                    ImportState::Visible | ImportState::Pending => {}
+                }
+            }
+        }
+        Ok(reverted.then_some(ImportState::Reverted))
+    }
+
     /// The id that this import of this file has: the same again after an interruption, another after a reversion.
     fn import_id(
         &self,
@@ -482,17 +507,9 @@ impl Journal {
         file_hash: ContentHash,
     ) -> Result<ImportId, JournalError> {
         let library = self.library()?;
-        let portfolio = request.portfolio.map_or([0; 16], |id| *id.as_bytes());
-        let options = format!("{:?}", request.prices);
+        let version = request.format.importer_version();
         for attempt in 0u32.. {
-            let id = ImportId::derive(&[
-                &portfolio,
-                request.format.name().as_bytes(),
-                &request.format.importer_version().to_le_bytes(),
-                options.as_bytes(),
-                &file_hash.0,
-                &attempt.to_le_bytes(),
-            ]);
+            let id = attempt_id(request, version, file_hash, attempt);
             let state = library.imports.get(id).map(|import| import.state(library.applied()));
             if matches!(state, None | Some(ImportState::Pending)) {
                 return Ok(id);
@@ -688,6 +705,18 @@ impl Journal {
     }
 }
 
+/// The id of an attempt at importing a file by a version of its importer, each after the one before it was reverted.
+fn attempt_id(request: &ImportRequest<'_>, version: u16, file_hash: ContentHash, attempt: u32) -> ImportId {
+    ImportId::derive(&[
+        &request.portfolio.map_or([0; 16], |id| *id.as_bytes()),
+        request.format.name().as_bytes(),
+        &version.to_le_bytes(),
+        format!("{:?}", request.prices).as_bytes(),
+        &file_hash.0,
+        &attempt.to_le_bytes(),
+    ])
+}
+
 /// A warning as it is kept: its file's name is kept once, sealed.
 fn without_file(warning: &importers::Warning) -> String {
     let line = warning.line.map(|line| format!("line {line}: ")).unwrap_or_default();
@@ -718,8 +747,8 @@ mod tests {
     use super::super::{Access, FeedBatch, FeedRow, Moment, NewPortfolio, Opening, PortfolioView, Statement};
     use super::*;
     use crate::importers::alpaca::{Binding, Extras, Row, What, activities};
-    use daybook_schemas::Zone;
-    use daybook_schemas::events::{Calendar, LotMethod};
+    use daybook_schemas::events::{Calendar, FxRateObserved, LotMethod};
+    use daybook_schemas::{FxRate, Zone};
     use serde_json::{Value, json};
 
     const ACCOUNT: &str = "c0ffee00-0000-4000-8000-000000000001";
@@ -803,6 +832,43 @@ mod tests {
         });
         row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         row
+    }
+
+    #[test]
+    fn a_file_whose_import_was_interrupted_is_not_taken_for_one_that_somebody_took_back() {
+        let stage = Stage::new();
+        let bytes = json!([row("a", &json!({}))]).to_string();
+        let request = ImportRequest {
+            format: Format::Alpaca,
+            file_name: "a.json",
+            bytes: bytes.as_bytes(),
+            portfolio: Some(stage.portfolio),
+            prices: PriceOptions::default(),
+            dry_run: false,
+        };
+        let standing = || stage.journal.standing_import(&request).unwrap();
+        let own = attempt_id(&request, request.format.importer_version(), ContentHash::of(request.bytes), 0);
+        // One row of it was recorded, and the import of another file took it back.
+        let rate = FxRateObserved {
+            base: Currency::parse("EUR").unwrap(),
+            quote: Currency::USD,
+            rate: FxRate::new(2.into()),
+            day: None,
+            revision: 0,
+        };
+        let mut draft = Draft::new("market-test-EURUSD".to_owned(), now(), rate);
+        draft.import = Some(own);
+        stage.journal.record(&Author::operator(), vec![draft], Terms::default()).unwrap();
+        assert_eq!(standing(), None);
+        stage.file(&[row("b", &json!({}))]);
+        assert_eq!(stage.journal.library().unwrap().imports.interrupted().count(), 0);
+        assert_eq!(standing(), None);
+        let import = stage.file(&[row("a", &json!({}))]).import.unwrap();
+        assert_eq!(standing(), Some(ImportState::Visible));
+        stage.journal.revert_import(&Author::operator(), import, None, None).unwrap();
+        assert_eq!(standing(), Some(ImportState::Reverted));
+        stage.file(&[row("a", &json!({}))]);
+        assert_eq!(standing(), Some(ImportState::Visible), "somebody brought it in again");
     }
 
     #[test]

@@ -2,43 +2,22 @@
 //! a folder is its owner's: nothing is moved, renamed or deleted.
 
 use super::board::{Board, Source, State};
+use super::dropped::{Dropped, Kind};
 use super::pace::WallClock;
 use crate::config;
 use crate::importers::{Format, PriceOptions};
 use crate::journal::{Author, ImportRequest, Journal, JournalError};
-use daybook_projections::{Import, ImportState};
+use daybook_projections::ImportState;
 use daybook_schemas::Timestamp;
-use daybook_schemas::events::ContentHash;
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// The largest file that is imported, in bytes.
-const FILE_BYTES_MAX: u64 = 512 << 20;
-/// The most files of a folder that are looked at.
-const FILES_MAX: usize = 10_000;
 /// The most files whose faults the board tells.
 const TOLD_MAX: usize = 5;
 /// The most characters of one file's faults on the board; the log has all of them.
 const TOLD_CHARS_MAX: usize = 600;
-/// What programs call a file while they still write it.
-const UNFINISHED: [&str; 5] = ["part", "partial", "crdownload", "download", "tmp"];
-
-/// How long a table whose last line has no end is taken for one that is still written.
-const BROKEN_OFF: Duration = Duration::from_secs(60);
-
-/// How a file looked: it is whole once it looks the same twice.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Look {
-    bytes: u64,
-    changed: Option<SystemTime>,
-}
-
 /// What became of a file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Became {
@@ -91,15 +70,14 @@ impl Gathered {
 struct Watched {
     config: config::Folder,
     format: Format,
-    seen: BTreeMap<PathBuf, Look>,
-    /// Files that were dealt with, as they looked then, and what was wrong with them.
-    dealt_with: BTreeMap<PathBuf, (Look, Option<String>)>,
+    dropped: Dropped,
 }
 
 impl Watched {
     fn new(config: &config::Folder) -> Result<Self, String> {
-        let format = config.format.parse()?;
-        Ok(Self { config: config.clone(), format, seen: BTreeMap::new(), dealt_with: BTreeMap::new() })
+        let format: Format = config.format.parse()?;
+        let kind = Kind { key: "`path` of the folder", tables: format != Format::Alpaca, ending: None };
+        Ok(Self { config: config.clone(), format, dropped: Dropped::new(config.path.clone(), kind) })
     }
 
     /// Looks into the folder and imports what is whole. With `at_once` files are taken as they are.
@@ -107,153 +85,64 @@ impl Watched {
     /// # Errors
     /// That the folder cannot be read, or that the ledger takes nothing now.
     fn gather(&mut self, journal: &Journal, at_once: bool) -> Result<Gathered, String> {
-        let files = files(&self.config.path)?;
-        let (mut gathered, mut seen) = (Gathered::default(), BTreeMap::new());
-        self.dealt_with.retain(|path, _| files.iter().any(|(there, _)| there == path));
-        for (path, look) in files {
-            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            if let Some((before, refusal)) = self.dealt_with.get(&path)
-                && *before == look
-            {
-                gathered.refused.extend(refusal.clone().map(|why| (name, why)));
-                continue;
-            }
-            if !at_once && self.seen.get(&path) != Some(&look) || self.breaks_off(&path, look) {
-                gathered.unfinished += 1;
-                seen.insert(path, look);
-                continue;
-            }
-            let became = self.import(journal, &path, &name, look)?;
+        let mut files = BTreeMap::new();
+        let Self { config, format, dropped } = self;
+        let found = dropped.gather(at_once, &mut |name, bytes| {
+            let became = import(config, *format, journal, name, bytes)?;
             let refusal = match &became {
                 Became::Refused(why) => Some(why.clone()),
                 _ => None,
             };
-            gathered.refused.extend(refusal.clone().map(|why| (name.clone(), why)));
-            gathered.files.insert(name, became);
-            self.dealt_with.insert(path, (look, refusal));
+            files.insert(name.to_owned(), became);
+            Ok(refusal)
+        })?;
+        for name in found.fresh {
+            // What could not even be read became something, too.
+            let why = found.refused.get(&name).cloned().unwrap_or_default();
+            files.entry(name).or_insert(Became::Refused(why));
         }
-        self.seen = seen;
-        Ok(gathered)
-    }
-
-    /// Whether a table ends in the middle of a line and was written to a moment ago: the line may be half a row, and half
-    /// a number is a number too.
-    fn breaks_off(&self, path: &Path, look: Look) -> bool {
-        let age = look.changed.and_then(|changed| changed.elapsed().ok());
-        if self.format == Format::Alpaca || age.is_none_or(|age| age >= BROKEN_OFF) {
-            return false;
-        }
-        let mut last = [b'\n'];
-        let read = File::open(path).and_then(|mut file| {
-            file.seek(SeekFrom::End(-1))?;
-            file.read_exact(&mut last)
-        });
-        read.is_ok() && last != [b'\n']
-    }
-
-    fn import(&self, journal: &Journal, path: &Path, name: &str, look: Look) -> Result<Became, String> {
-        if look.bytes > FILE_BYTES_MAX {
-            return Ok(Became::Refused(format!(
-                "{name}: it has more than {} MB: split it",
-                FILE_BYTES_MAX >> 20
-            )));
-        }
-        let bytes = match std::fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) => return Ok(Became::Refused(format!("{name}: it cannot be read: {error}"))),
-        };
-        if let Some(became) = self.known(journal, &bytes).map_err(|error| error.to_string())? {
-            return Ok(became);
-        }
-        let request = ImportRequest {
-            format: self.format,
-            file_name: name,
-            bytes: &bytes,
-            portfolio: Some(self.config.portfolio),
-            prices: PriceOptions::default(),
-            dry_run: false,
-        };
-        let author =
-            Author { actor: "sync".into(), source: "folder".into(), correlation: None, reaches_all: true };
-        match journal.import(&author, &request, None, &|_, _| {}) {
-            Ok(report) => {
-                for warning in &report.warnings {
-                    tracing::warn!(folder = %self.config.name, "{warning}");
-                }
-                Ok(Became::Imported {
-                    appended: report.events.values().sum(),
-                    quarantined: report.quarantined.len() as u64,
-                })
-            }
-            Err(error @ (JournalError::Invalid(_) | JournalError::Conflict { .. })) => {
-                Ok(Became::Refused(error.to_string()))
-            }
-            Err(error) => Err(error.to_string()),
-        }
-    }
-
-    /// What the ledger says of a file with these bytes: one that somebody took back is not to come in again by itself.
-    fn known(&self, journal: &Journal, bytes: &[u8]) -> Result<Option<Became>, JournalError> {
-        let hash = ContentHash::of(bytes);
-        let library = journal.library()?;
-        let state = |import: &Import| import.state(library.applied());
-        let same: Vec<&Import> = library
-            .imports
-            .list()
-            .filter(|import| {
-                import.file.as_ref().is_some_and(|file| {
-                    // Another version of the importer may read more out of it.
-                    let same_reading = file.importer_version == self.format.importer_version();
-                    file.file_hash == hash
-                        && file.portfolio == Some(self.config.portfolio)
-                        && *file.format == *self.format.name()
-                        && (same_reading || state(import) == ImportState::Reverted)
-                })
-            })
-            .collect();
-        let any = |wanted: ImportState| same.iter().any(|import| state(import) == wanted);
-        Ok(if any(ImportState::Visible) {
-            Some(Became::Known)
-        } else if any(ImportState::Reverted) {
-            Some(Became::Reverted)
-        } else {
-            None
-        })
+        Ok(Gathered { files, refused: found.refused, unfinished: found.unfinished })
     }
 }
 
-/// The files of a folder that may be an export, by name.
-fn files(folder: &Path) -> Result<Vec<(PathBuf, Look)>, String> {
-    let unreadable = |error: std::io::Error| {
-        format!("{} cannot be read: {error}; create it, or correct `path` of the folder", folder.display())
+fn import(
+    config: &config::Folder,
+    format: Format,
+    journal: &Journal,
+    name: &str,
+    bytes: &[u8],
+) -> Result<Became, String> {
+    let request = ImportRequest {
+        format,
+        file_name: name,
+        bytes,
+        portfolio: Some(config.portfolio),
+        prices: PriceOptions::default(),
+        dry_run: false,
     };
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let unfinished = path
-            .extension()
-            .is_some_and(|end| UNFINISHED.iter().any(|known| end.eq_ignore_ascii_case(known)));
-        if name.starts_with('.') || name.ends_with('~') || unfinished {
-            continue;
-        }
-        // What went away in between is looked for the next time.
-        // A link may lead out of the folder, to what is nobody's export.
-        if let Ok(meta) = std::fs::symlink_metadata(&path)
-            && meta.is_file()
-        {
-            files.push((path, Look { bytes: meta.len(), changed: meta.modified().ok() }));
-        }
+    // One that somebody took back is not to come in again by itself.
+    match journal.standing_import(&request).map_err(|error| error.to_string())? {
+        Some(ImportState::Visible) => return Ok(Became::Known),
+        Some(ImportState::Reverted) => return Ok(Became::Reverted),
+        Some(ImportState::Pending) | None => {}
     }
-    if files.len() > FILES_MAX {
-        return Err(format!(
-            "{} holds {} files, of which {FILES_MAX} at most are looked at: move away those that are imported",
-            folder.display(),
-            files.len()
-        ));
+    let author =
+        Author { actor: "sync".into(), source: "folder".into(), correlation: None, reaches_all: true };
+    match journal.import(&author, &request, None, &|_, _| {}) {
+        Ok(report) => {
+            for warning in &report.warnings {
+                tracing::warn!(folder = %config.name, "{warning}");
+            }
+            Ok(Became::Imported {
+                appended: report.events.values().sum(),
+                quarantined: report.quarantined.len() as u64,
+            })
+        }
+        Err(error @ (JournalError::Invalid(_) | JournalError::Conflict { .. })) => {
+            Ok(Became::Refused(error.to_string()))
+        }
+        Err(error) => Err(error.to_string()),
     }
-    files.sort_by(|(a, _), (b, _)| a.cmp(b));
-    Ok(files)
 }
 
 /// Starts a task for each folder. They end when they are told to stop, after the file that they import.

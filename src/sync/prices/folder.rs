@@ -3,20 +3,10 @@
 use super::recording::Tally;
 use crate::importers::{Format, PriceOptions};
 use crate::journal::{ImportRequest, Journal, JournalError};
+use crate::sync::dropped::{Dropped, Kind};
+use daybook_projections::ImportState;
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
-
-/// The largest file that is imported, in bytes.
-const FILE_BYTES_MAX: u64 = 512 << 20;
-
-/// How a file looked: it is whole once it looks the same twice.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Look {
-    bytes: u64,
-    changed: Option<SystemTime>,
-}
 
 /// What one look into the folder brought.
 #[derive(Clone, Default, Debug)]
@@ -31,18 +21,13 @@ pub(super) struct Gathered {
     pub(super) appended: u64,
 }
 
-/// A folder, and what was seen in it.
+/// A folder of prices, and what was seen in it.
 #[derive(Debug)]
-pub(super) struct PriceFolder {
-    path: PathBuf,
-    seen: BTreeMap<PathBuf, Look>,
-    /// Files that were imported, or refused, as they looked then.
-    dealt_with: BTreeMap<PathBuf, (Look, Option<String>)>,
-}
+pub(super) struct PriceFolder(Dropped);
 
 impl PriceFolder {
     pub(super) const fn new(path: PathBuf) -> Self {
-        Self { path, seen: BTreeMap::new(), dealt_with: BTreeMap::new() }
+        Self(Dropped::new(path, Kind { key: "`folder` of the feed", tables: true, ending: Some("csv") }))
     }
 
     /// Looks into the folder and imports what is whole. With `at_once` files are taken as they are.
@@ -50,55 +35,18 @@ impl PriceFolder {
     /// # Errors
     /// That the folder cannot be read, or that the ledger takes nothing.
     pub(super) fn gather(&mut self, journal: &Journal, at_once: bool) -> Result<Gathered, String> {
-        let unreadable = |error: io::Error| {
-            format!(
-                "{} cannot be read: {error}; create it, or correct `folder` of the feed",
-                self.path.display()
-            )
-        };
-        let mut files = Vec::new();
-        for entry in std::fs::read_dir(&self.path).map_err(unreadable)? {
-            let path = entry.map_err(unreadable)?.path();
-            let is_table = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("csv"));
-            if is_table
-                && let Ok(meta) = std::fs::metadata(&path)
-                && meta.is_file()
-            {
-                files.push((path, Look { bytes: meta.len(), changed: meta.modified().ok() }));
+        let mut tallies = BTreeMap::new();
+        let found = self.0.gather(at_once, &mut |name, bytes| match import(journal, name, bytes) {
+            Ok(tally) => {
+                tallies.extend(tally.map(|tally| (name.to_owned(), tally)));
+                Ok(None)
             }
-        }
-        files.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let mut gathered = Gathered::default();
-        for (path, look) in files {
-            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            if let Some((before, fault)) = self.dealt_with.get(&path)
-                && *before == look
-            {
-                if let Some(fault) = fault {
-                    gathered.faults.insert(name, fault.clone());
-                }
-                continue;
-            }
-            if !at_once && self.seen.insert(path.clone(), look) != Some(look) {
-                continue;
-            }
-            let fault = match import(journal, &path, &name, look.bytes) {
-                Ok(tally) => {
-                    gathered.appended += tally.prices + tally.actions;
-                    gathered.tallies.insert(name, tally);
-                    None
-                }
-                Err(Unusable::File(fault)) => {
-                    gathered.fresh.push(fault.clone());
-                    gathered.faults.insert(name, fault.clone());
-                    Some(fault)
-                }
-                Err(Unusable::Ledger(error)) => return Err(error),
-            };
-            self.seen.remove(&path);
-            self.dealt_with.insert(path, (look, fault));
-        }
-        Ok(gathered)
+            Err(Unusable::File(fault)) => Ok(Some(fault)),
+            Err(Unusable::Ledger(error)) => Err(error),
+        })?;
+        let fresh = found.fresh.iter().filter_map(|name| found.refused.get(name).cloned()).collect();
+        let appended = tallies.values().map(|tally: &Tally| tally.prices + tally.actions).sum();
+        Ok(Gathered { tallies, faults: found.refused, fresh, appended })
     }
 }
 
@@ -109,23 +57,29 @@ enum Unusable {
     Ledger(String),
 }
 
-fn import(journal: &Journal, path: &Path, name: &str, bytes: u64) -> Result<Tally, Unusable> {
-    if bytes > FILE_BYTES_MAX {
-        return Err(Unusable::File(format!("{name}: has more than {} MB: split it", FILE_BYTES_MAX >> 20)));
-    }
-    let content = std::fs::read(path).map_err(|error| Unusable::File(format!("{name}: {error}")))?;
+/// Imports a file; nothing comes of one whose import was reverted, which is not imported again unasked.
+fn import(journal: &Journal, name: &str, bytes: &[u8]) -> Result<Option<Tally>, Unusable> {
     // A file of one symbol is called by it.
-    let symbol = (!names_symbols(&content))
-        .then(|| path.file_stem().map(|stem| stem.to_string_lossy().into_owned()))
+    let symbol = (!names_symbols(bytes))
+        .then(|| Path::new(name).file_stem().map(|stem| stem.to_string_lossy().into_owned()))
         .flatten();
     let request = ImportRequest {
         format: Format::Prices,
         file_name: name,
-        bytes: &content,
+        bytes,
         portfolio: None,
         prices: PriceOptions { symbol, ..PriceOptions::default() },
         dry_run: false,
     };
+    let standing = journal.standing_import(&request).map_err(|error| Unusable::Ledger(error.to_string()))?;
+    match standing {
+        Some(ImportState::Reverted) => {
+            tracing::warn!("{name}: its import was reverted: `daybook import prices` brings it in again");
+            return Ok(None);
+        }
+        Some(ImportState::Visible) => return Ok(Some(Tally::default())),
+        Some(ImportState::Pending) | None => {}
+    }
     let author = super::recording::author();
     match journal.import(&author, &request, None, &|_, _| {}) {
         Ok(report) => {
@@ -133,11 +87,11 @@ fn import(journal: &Journal, path: &Path, name: &str, bytes: u64) -> Result<Tall
                 tracing::warn!("{warning}");
             }
             let count = |name: &str| report.events.get(name).copied().unwrap_or(0);
-            Ok(Tally {
+            Ok(Some(Tally {
                 prices: count("BarClosed") + count("PriceTick") + count("FxRateObserved"),
                 actions: count("CorporateActionAnnounced"),
                 ..Tally::default()
-            })
+            }))
         }
         Err(error @ (JournalError::Invalid(_) | JournalError::Conflict { .. })) => {
             Err(Unusable::File(error.to_string()))

@@ -654,3 +654,33 @@ fn a_folder_is_imported_file_by_file_and_a_bad_file_stops_no_other() {
     let gone = PriceFolder::new(dropped.path().join("nowhere")).gather(&journal, false).unwrap_err();
     assert!(gone.contains("correct `folder` of the feed"), "{gone}");
 }
+
+#[cfg(unix)]
+#[test]
+fn a_price_file_keeps_to_the_rules_of_every_dropped_file() {
+    let world = tempfile::tempdir().unwrap();
+    let (dropped, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let opening = Opening { access: Access::Create, progress: None };
+    let journal = Journal::open(world.path(), &opening).unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dropped.path().join(name), text).unwrap();
+    let look = || PriceFolder::new(dropped.path().to_owned()).gather(&journal, true).unwrap();
+    let bolt = "date,symbol,close\n2024-01-05,BOLT,5\n";
+    std::fs::write(elsewhere.path().join("other.csv"), bolt).unwrap();
+    std::os::unix::fs::symlink(elsewhere.path().join("other.csv"), dropped.path().join("link.csv")).unwrap();
+    write("half.csv", "date,symbol,close\n2024-01-05,BOLT,5");
+    write("~new.csv.part", bolt);
+    write(".hidden.csv", bolt);
+    let gathered = look();
+    assert!(gathered.tallies.is_empty() && gathered.faults.is_empty(), "{gathered:?}");
+    assert_eq!(journal.ledger().head(), 0, "half a number is a number too");
+    write("half.csv", bolt);
+    assert_eq!(look().tallies["half.csv"].prices, 1);
+    let head = journal.ledger().head();
+    assert_eq!((look().appended, journal.ledger().head()), (0, head), "it is known");
+    let import = journal.library().unwrap().imports.list().last().unwrap().id;
+    journal.revert_import(&crate::journal::Author::operator(), import, None, None).unwrap();
+    let head = journal.ledger().head();
+    let gathered = look();
+    assert!(gathered.tallies.is_empty() && gathered.faults.is_empty(), "{gathered:?}");
+    assert_eq!(journal.ledger().head(), head, "what was taken back does not come in again by itself");
+}
