@@ -104,10 +104,10 @@ impl Placement {
     }
 }
 
-/// What the ledger holds under the first revisions of identities, read together: records of one commit lie together, and
-/// asked for one by one, each would cost the reading of them all.
+/// What the ledger holds under the first revisions of identities, or that it holds nothing, read together: records of one
+/// commit lie together, and asked for one by one, each would cost the reading of them all.
 #[derive(Default)]
-pub(super) struct Held(HashMap<Box<str>, Holds>);
+pub(super) struct Held(HashMap<Box<str>, Option<Holds>>);
 
 /// What a record says of itself.
 #[derive(Clone, Copy)]
@@ -300,9 +300,9 @@ impl Journal {
         let identities: Vec<&str> = identities.collect();
         let keys: Vec<String> = identities.iter().map(|identity| format!("{identity}#0")).collect();
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        let mut held = Held::default();
+        let mut held = Held(identities.iter().map(|identity| ((*identity).into(), None)).collect());
         self.ledger().pick_keys(&keys, &mut |place, record| {
-            held.0.insert(identities[place].into(), Holds::of(record));
+            held.0.insert(identities[place].into(), Some(Holds::of(record)));
         })?;
         Ok(held)
     }
@@ -329,10 +329,11 @@ impl Journal {
     ) -> Result<Placement, JournalError> {
         let mut standing = None;
         for revision in 0u32.. {
-            let known = held.0.get(identity).copied().filter(|_| revision == 0);
-            let Some(Holds { sequence, content_hash, import, aside }) = known
-                .map_or_else(|| self.holds(&format!("{identity}#{revision}")), |known| Ok(Some(known)))?
-            else {
+            let holds = match held.0.get(identity) {
+                Some(known) if revision == 0 => *known,
+                _ => self.holds(&format!("{identity}#{revision}"))?,
+            };
+            let Some(Holds { sequence, content_hash, import, aside }) = holds else {
                 // Of a price the last statement stands: one that says the same again adds nothing.
                 return Ok(match standing {
                     Some((revision, sequence, true)) => Placement::Known(revision, sequence),
