@@ -373,11 +373,14 @@ impl Journal {
     /// What stands of all revisions under an identity.
     fn standing_of(&self, revisions: &[Record]) -> Standing {
         let (mut latest, mut entry) = (None, None);
+        // Most of what a source brings came with no import, and asks nothing of the library.
+        let imported = revisions.iter().any(|record| record.import.is_some());
+        let library = imported.then(|| self.library.read().unwrap_or_else(PoisonError::into_inner));
         for record in revisions {
-            let gone = record.import.map(ImportId::from_bytes).is_some_and(|import| {
-                let library = self.library.read().unwrap_or_else(PoisonError::into_inner);
-                !library.imports.visible(import, library.applied())
-            });
+            let import = record.import.map(ImportId::from_bytes);
+            let gone = import
+                .zip(library.as_ref())
+                .is_some_and(|(import, library)| !library.imports.visible(import, library.applied()));
             if !gone {
                 match record.type_id {
                     id if id == EventType::EventReversed.id() => entry = None,
