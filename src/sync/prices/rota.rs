@@ -1,7 +1,7 @@
 //! Whose turn it is: what is held and followed is priced by the most trusted feed that can, and by the next one while that
 //! cannot. A feed with symbols of its own is asked for those whatever the others do.
 
-use crate::config::PriceFeed;
+use crate::config::{BarSize, PriceFeed};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::Notify;
@@ -13,7 +13,7 @@ pub(super) struct Rota {
     /// The symbols of each feed's own.
     own: Vec<Vec<String>>,
     /// What each feed prices at all.
-    sizes: Vec<BTreeSet<crate::config::BarSize>>,
+    sizes: Vec<BTreeSet<BarSize>>,
     now: Mutex<Now>,
     /// Rung when a feed announced a corporate action.
     pub(super) announced: Notify,
@@ -22,7 +22,8 @@ pub(super) struct Rota {
 #[derive(Debug, Default)]
 struct Now {
     failing: BTreeSet<usize>,
-    strangers: BTreeSet<(usize, String)>,
+    /// What a feed does not know bars of a size of.
+    strangers: BTreeSet<(usize, BarSize, String)>,
 }
 
 impl Rota {
@@ -55,11 +56,12 @@ impl Rota {
             return true;
         }
         let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        let strange = |other: usize, size: BarSize| now.strangers.contains(&(other, size, symbol.to_owned()));
         let prices = |other: usize| {
             !self.is_own(other)
                 && !now.failing.contains(&other)
-                && !now.strangers.contains(&(other, symbol.to_owned()))
                 && self.sizes[place].is_subset(&self.sizes[other])
+                && !self.sizes[place].iter().any(|size| strange(other, *size))
         };
         !(0..place).any(prices)
     }
@@ -74,13 +76,14 @@ impl Rota {
         }
     }
 
-    /// Whether a feed does not know a symbol.
-    pub(super) fn stranger(&self, place: usize, symbol: &str, strange: bool) {
+    /// Whether a feed does not know bars of a size of a symbol.
+    pub(super) fn stranger(&self, place: usize, symbol: &str, size: BarSize, strange: bool) {
         let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        let who = (place, size, symbol.to_owned());
         if strange {
-            now.strangers.insert((place, symbol.to_owned()));
+            now.strangers.insert(who);
         } else {
-            now.strangers.remove(&(place, symbol.to_owned()));
+            now.strangers.remove(&who);
         }
     }
 }

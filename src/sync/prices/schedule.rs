@@ -277,6 +277,8 @@ impl Keeper {
 
     async fn ask_all(&mut self, round: &mut Round) -> Result<(), Failure> {
         let wanted = self.wanted().await?;
+        // What nobody wants of this feed any more would be the earliest for ever.
+        self.answered.retain(|(name, _), _| wanted.targets.contains_key(name));
         round.unknown.extend(wanted.refused.clone());
         if self.feed.has_actions() {
             self.ask_actions(&wanted, round).await?;
@@ -341,7 +343,7 @@ impl Keeper {
                 Some(spelled) => asked.push((name.clone(), target.clone(), spelled)),
                 None => {
                     let text = format!("this feed has no {} of it", described(size));
-                    self.rota.stranger(self.place, name, true);
+                    self.rota.stranger(self.place, name, size, true);
                     round.unknown.insert(name.clone(), text);
                 }
             }
@@ -517,7 +519,7 @@ impl Keeper {
                 self.is_stranger(name, ask.size, "the feed has no prices of it".to_owned(), round);
                 continue;
             }
-            self.rota.stranger(self.place, name, false);
+            self.rota.stranger(self.place, name, ask.size, false);
             let late = ask.size == BarSize::Day
                 && last.get(spelled).is_none_or(|last| *last < ask.until)
                 && now <= due::after(ask.until, LATE_MAX);
@@ -529,7 +531,7 @@ impl Keeper {
     fn is_stranger(&mut self, name: &str, size: BarSize, said: String, round: &mut Round) {
         let again = due::after(self.clock.now(), STRANGER_AGAIN);
         tracing::info!(feed = %self.config.name, symbol = name, "not known to the feed: {said}");
-        self.rota.stranger(self.place, name, true);
+        self.rota.stranger(self.place, name, size, true);
         round.unknown.insert(name.to_owned(), said.clone());
         self.strangers.insert((name.to_owned(), size), (again, said));
     }

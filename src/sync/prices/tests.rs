@@ -466,6 +466,39 @@ async fn an_answer_that_breaks_off_goes_on_where_it_was_recorded() {
     assert_eq!(asked.to_string(), "2023-12-28T21:00:00Z", "the cursor moved with the page");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_feed_says_nothing_of_what_another_one_prices_again() {
+    let world = World::new(FRIDAY);
+    let feed = Arc::new(MadeUp::new(&world.clock));
+    let configs = [config("first", &[]), config("second", &[])];
+    let rota = Arc::new(Rota::new(&["ACME".to_owned()], &configs));
+    let mut second = world.keeper_at(&feed, &configs[1], 1, &rota);
+    let cursor = || world.board.get("second").unwrap().status().cursor;
+    rota.report(0, false);
+    second.round().await;
+    assert_eq!(cursor().as_deref(), Some("2024-01-05T21:00:00Z"));
+    rota.report(0, true);
+    tokio::time::sleep(Duration::from_secs(5 * 86_400)).await;
+    second.round().await;
+    assert_eq!((cursor(), feed.asks()), (None, 1), "what it once asked for is no place where it stands");
+}
+
+#[test]
+fn a_feed_that_knows_a_symbol_by_one_size_of_bars_only_leaves_the_others_to_the_next_one() {
+    let of = |name: &str, bars: &[BarSize]| PriceFeed { bars: bars.to_vec(), ..config(name, &[]) };
+    let both = [BarSize::Minute, BarSize::Day];
+    let configs = [of("first", &both), of("second", &both), of("third", &[BarSize::Day])];
+    let rota = Rota::new(&["ACME".to_owned()], &configs);
+    assert!(!rota.is_its_turn(1, "ACME"));
+    // The minutes are not known, and the days, which are asked for after them, are.
+    rota.stranger(0, "ACME", BarSize::Minute, true);
+    rota.stranger(0, "ACME", BarSize::Day, false);
+    assert!(rota.is_its_turn(1, "ACME"));
+    assert!(!rota.is_its_turn(2, "ACME"), "for days alone, the first will do");
+    rota.stranger(0, "ACME", BarSize::Minute, false);
+    assert!(!rota.is_its_turn(1, "ACME"));
+}
+
 struct FailsAfter {
     pages: usize,
     feed: MadeUp,
