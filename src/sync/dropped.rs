@@ -41,8 +41,8 @@ pub(crate) struct Found {
     pub(crate) refused: BTreeMap<String, String>,
     /// The names of those that were refused just now.
     pub(crate) fresh: Vec<String>,
-    /// Files that may still be written.
-    pub(crate) unfinished: u64,
+    /// The names of files that may still be written.
+    pub(crate) unfinished: Vec<String>,
 }
 
 /// A folder, and what was seen in it.
@@ -84,7 +84,7 @@ impl Dropped {
             }
             let settled = at_once || self.seen.get(&path) == Some(&look);
             if !settled || self.kind.tables && breaks_off(&path, look) {
-                found.unfinished += 1;
+                found.unfinished.push(name);
                 seen.insert(path, look);
                 continue;
             }
@@ -139,6 +139,14 @@ impl Dropped {
         let unfinished = UNFINISHED.into_iter().any(ends_in);
         !name.starts_with('.') && !name.ends_with('~') && !unfinished && self.kind.ending.is_none_or(ends_in)
     }
+}
+
+/// What is said of a file that was not taken because it may still be written.
+pub(crate) fn unfinished(name: &str) -> String {
+    format!(
+        "{name}: it ends in the middle of a line and was written to less than {} s ago: end its last line, or come again when it is whole",
+        BROKEN_OFF.as_secs()
+    )
 }
 
 /// Whether a table ends in the middle of a line and was written to a moment ago: the line may be half a row, and half a

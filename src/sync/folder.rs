@@ -44,7 +44,7 @@ pub(crate) struct Gathered {
     /// Files that lie there and cannot be imported, and why; those of earlier looks among them.
     pub(crate) refused: BTreeMap<String, String>,
     /// Files that may still be written.
-    pub(crate) unfinished: u64,
+    pub(crate) unfinished: Vec<String>,
 }
 
 impl Gathered {
@@ -252,8 +252,8 @@ fn tell(config: &config::Folder, source: &Source, now: Timestamp, gathered: Resu
                 status.last_success = Some(now);
                 if gathered.refused.is_empty() {
                     status.state = State::Current;
-                    status.detail = (gathered.unfinished > 0)
-                        .then(|| format!("{} files may still be written", gathered.unfinished));
+                    status.detail = (!gathered.unfinished.is_empty())
+                        .then(|| format!("{} files may still be written", gathered.unfinished.len()));
                 } else {
                     status.state = State::Retrying;
                     status.detail = Some(refusals(&gathered.refused));
@@ -344,10 +344,10 @@ mod tests {
         let mut look = || watched.gather(&world.journal, false).unwrap();
         world.write("a.csv", GOOD);
         let head = world.head();
-        assert_eq!((look().unfinished, world.head()), (1, head));
+        assert_eq!((look().unfinished.len(), world.head()), (1, head));
         // It grows in between: it is looked at once more.
         world.write("a.csv", &format!("{GOOD}2024-01-04,deposit,7\n"));
-        assert_eq!((look().unfinished, world.head()), (1, head));
+        assert_eq!((look().unfinished.len(), world.head()), (1, head));
         let gathered = look();
         let Became::Imported { appended, .. } = gathered.files["a.csv"] else { panic!("{gathered:?}") };
         assert_eq!(
@@ -368,7 +368,7 @@ mod tests {
         let mut watched = world.watched();
         world.write("a.csv", &format!("{GOOD}2024-01-04,deposit,20"));
         let head = world.head();
-        assert_eq!((watched.gather(&world.journal, true).unwrap().unfinished, world.head()), (1, head));
+        assert_eq!((watched.gather(&world.journal, true).unwrap().unfinished.len(), world.head()), (1, head));
         world.write("a.csv", &format!("{GOOD}2024-01-04,deposit,2000\n"));
         let gathered = watched.gather(&world.journal, true).unwrap();
         assert!(matches!(gathered.files["a.csv"], Became::Imported { quarantined: 0, .. }), "{gathered:?}");

@@ -7,7 +7,7 @@ pub(crate) mod board;
 pub(crate) mod breaks;
 mod client_order;
 pub(crate) mod daemons;
-mod dropped;
+pub(crate) mod dropped;
 mod expiry;
 pub(crate) mod folder;
 pub(crate) mod instruments;

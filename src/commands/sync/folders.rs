@@ -5,6 +5,7 @@ use super::alpaca::until_stopped;
 use super::{Bound, in_step, nothing};
 use crate::config::Config;
 use crate::journal::Journal;
+use crate::sync::dropped::unfinished;
 use crate::sync::folder::{self, Became, Gathered};
 use clap::Args;
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use std::sync::Arc;
 /// Import what is put into watched folders.
 #[derive(Args, Debug)]
 pub(in crate::commands) struct Folders {
-    /// Import what lies there now, print what became of each file, and end: with 1 if a file cannot be imported.
+    /// Import what lies there now, print what became of each file, and end: with 1 if a file was not imported because it
+    /// cannot be, or because it may still be written.
     #[arg(long)]
     once: bool,
     #[command(flatten)]
@@ -38,7 +40,7 @@ async fn once(config: &Config, journal: &Arc<Journal>) -> Result<Outcome, Comman
         match gathered {
             Ok(gathered) => {
                 print(&name, &gathered)?;
-                if !gathered.refused.is_empty() {
+                if !gathered.refused.is_empty() || !gathered.unfinished.is_empty() {
                     outcome = Outcome::No;
                 }
             }
@@ -52,7 +54,7 @@ async fn once(config: &Config, journal: &Arc<Journal>) -> Result<Outcome, Comman
 }
 
 fn print(name: &str, gathered: &Gathered) -> Result<(), CommandError> {
-    if gathered.files.is_empty() {
+    if gathered.files.is_empty() && gathered.unfinished.is_empty() {
         terminal::line(format_args!("{name}: no files"))?;
     }
     for (file, became) in &gathered.files {
@@ -70,6 +72,9 @@ fn print(name: &str, gathered: &Gathered) -> Result<(), CommandError> {
             }
             Became::Refused(why) => terminal::complain(why),
         }
+    }
+    for file in &gathered.unfinished {
+        terminal::complain(&format_args!("{name}: {}", unfinished(file)));
     }
     Ok(())
 }

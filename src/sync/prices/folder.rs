@@ -17,6 +17,8 @@ pub(super) struct Gathered {
     pub(super) faults: BTreeMap<String, String>,
     /// Of these, what was not said at an earlier look.
     pub(super) fresh: Vec<String>,
+    /// Files that may still be written.
+    pub(super) unfinished: Vec<String>,
     /// All new events.
     pub(super) appended: u64,
 }
@@ -46,7 +48,7 @@ impl PriceFolder {
         })?;
         let fresh = found.fresh.iter().filter_map(|name| found.refused.get(name).cloned()).collect();
         let appended = tallies.values().map(|tally: &Tally| tally.prices + tally.actions).sum();
-        Ok(Gathered { tallies, faults: found.refused, fresh, appended })
+        Ok(Gathered { tallies, faults: found.refused, fresh, unfinished: found.unfinished, appended })
     }
 }
 

@@ -26,6 +26,7 @@ use crate::config::{self, FeedKind, PriceFeed, Secret};
 use crate::journal::Journal;
 use crate::sync::alpaca_http::Http;
 use crate::sync::board::{Board, Source, State};
+use crate::sync::dropped;
 use crate::sync::pace::WallClock;
 use feed::Feed;
 use folder::PriceFolder;
@@ -211,7 +212,8 @@ pub(crate) async fn run_once(
                 match gathered.unwrap_or_else(|error| Err(format!("internal error: {error}"))) {
                     Ok(gathered) => {
                         once.tallies = gathered.tallies;
-                        let faults: Vec<String> = gathered.faults.into_values().collect();
+                        let unfinished = gathered.unfinished.iter().map(|name| dropped::unfinished(name));
+                        let faults: Vec<String> = gathered.faults.into_values().chain(unfinished).collect();
                         once.failure = (!faults.is_empty()).then(|| faults.join("\n"));
                     }
                     Err(text) => once.failure = Some(text),
