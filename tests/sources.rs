@@ -119,6 +119,21 @@ fn a_folder_can_be_taken_in_once_and_a_bad_file_fails_it() {
     assert!(ran.stdout.contains("known already"), "{ran}");
     directory.write("in/bad.csv", "time,type,amount\n2024-01-02,deposit,many\n");
     once(&directory, "folders", &file).exits(1).says(&["bad.csv:2: `amount`"]);
+    // What ends in the middle of a line is not imported, and that is said.
+    std::fs::remove_file(directory.path("in/bad.csv")).unwrap();
+    directory.write("in/half.csv", "time,type,amount\n2024-01-04,deposit,20");
+    let head = directory.head();
+    let ran = once(&directory, "folders", &file).exits(1);
+    assert!(ran.stderr.contains("downloads: half.csv: it ends in the middle of a line"), "{ran}");
+    assert_eq!(directory.head(), head);
+    directory.write("in/half.csv", "time,type,amount\n2024-01-04,deposit,2000\n");
+    once(&directory, "folders", &file).ok();
+    let prices = "[[prices.feed]]\nname = \"files\"\nkind = \"folder\"\nfolder = \"in\"\n";
+    let file = directory.write("prices.toml", prices);
+    std::fs::remove_file(directory.path("in/half.csv")).unwrap();
+    std::fs::remove_file(directory.path("in/deposits.csv")).unwrap();
+    directory.write("in/half.csv", "date,symbol,close\n2024-01-04,ACME,20");
+    once(&directory, "prices", &file).exits(1).says(&["half.csv: it ends in the middle of a line"]);
     directory.is_sound();
 }
 
@@ -162,5 +177,27 @@ fn crypto_orders_at_robinhood_come_in_once_and_the_books_agree() {
     assert_eq!(trades(&directory)[..first.len()], first[..]);
     assert_eq!(trades(&directory).len(), broker.world().books("rh-key").unwrap().fills.len());
     run(&SigningKey::from_bytes(&[8; 32])).refuses(&["check the API key"]);
+    directory.is_sound();
+}
+
+#[test]
+fn an_account_at_robinhood_that_fails_keeps_no_other_from_being_read() {
+    let signer = SigningKey::from_bytes(&[7; 32]);
+    let broker = robinhood(&signer);
+    let (directory, portfolio) = Directory::with_portfolio();
+    let account = |name: &str, private: &str| {
+        format!(
+            "[[robinhood]]\nname = \"{name}\"\nportfolio = \"{portfolio}\"\napi_key_env = \"RH_KEY\"\nprivate_key_env = \"{private}\"\nbase_url = \"{}\"\n",
+            broker.base_url()
+        )
+    };
+    let text = account("wrong", "RH_OTHER") + &account("coins", "RH_PRIVATE");
+    let file = directory.write("daybook.toml", text);
+    let mut command = directory.command(&["sync", "robinhood", "--once", "--config", &file]);
+    command.env("RH_KEY", "rh-key").env("RH_PRIVATE", STANDARD.encode(signer.to_bytes()));
+    command.env("RH_OTHER", STANDARD.encode(SigningKey::from_bytes(&[8; 32]).to_bytes()));
+    let ran = Ran::of(command).exits(2);
+    assert!(ran.stderr.contains("wrong: ") && ran.stderr.contains("check the API key"), "{ran}");
+    assert!(ran.stdout.contains("coins: ") && ran.stdout.contains("TradeExecuted"), "{ran}");
     directory.is_sound();
 }

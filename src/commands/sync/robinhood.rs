@@ -35,7 +35,7 @@ impl Robinhood {
 
 async fn once(config: &Config, journal: &Arc<Journal>) -> Result<Outcome, CommandError> {
     let clock: Arc<dyn WallClock> = Arc::new(MachineClock);
-    let mut outcome = Outcome::Done;
+    let (mut outcome, mut failed) = (Outcome::Done, false);
     for (name, swept) in run_once(&config.robinhood, journal, &clock).await {
         match swept {
             Ok(swept) => {
@@ -59,8 +59,15 @@ async fn once(config: &Config, journal: &Arc<Journal>) -> Result<Outcome, Comman
                     terminal::line(format_args!("  differs: {difference}"))?;
                 }
             }
-            Err(why) => return Err(CommandError::Unusable(format!("{name}: {why}"))),
+            // The accounts after it were read as well, and say what came of that.
+            Err(why) => {
+                terminal::complain(&format_args!("{name}: {why}"));
+                failed = true;
+            }
         }
+    }
+    if failed {
+        return Err(CommandError::Unusable("not every account was synchronised".to_owned()));
     }
     Ok(outcome)
 }
