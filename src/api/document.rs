@@ -127,7 +127,7 @@ fn problems_of(operation: &Value) -> Vec<Kinds> {
     let mut all = if operation.get("security").is_some() {
         vec![INVALID, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, LIMITED, UNAVAILABLE]
     } else {
-        vec![INVALID, UNSIGNED, UNAVAILABLE]
+        vec![INVALID, UNSIGNED, LIMITED, UNAVAILABLE]
     };
     if takes("cursor", "query") || takes("Last-Event-ID", "header") {
         all.push(GONE);

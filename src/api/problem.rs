@@ -104,7 +104,7 @@ kinds! {
     /// The body came too slowly.
     TooSlow = REQUEST_TIMEOUT, "too-slow", "The body came too slowly";
     /// The token made more requests than it may.
-    RateLimited = TOO_MANY_REQUESTS, "rate-limited", "The token made too many requests";
+    RateLimited = TOO_MANY_REQUESTS, "rate-limited", "Too many requests";
     /// The answer took too long.
     TimedOut = SERVICE_UNAVAILABLE, "timed-out", "The answer took too long";
     /// The body is of another media type than the route takes.

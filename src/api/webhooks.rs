@@ -19,14 +19,16 @@ use crate::journal::{Author, Delivered, Delivery, Journal, JournalError, decode,
 use crate::webhooks::inbound::{self, Inbound};
 use crate::webhooks::mapping::{Mapping, Recorded};
 use crate::webhooks::outbound::Outbound;
-use crate::webhooks::signature;
+use crate::webhooks::{Webhooks, signature};
 use daybook_ledger::{Appended, CommitKey};
 use daybook_schemas::{CorrelationId, Event};
-use poem::{Request, RequestBody};
+use poem::http::header::RETRY_AFTER;
+use poem::{Body, Request, RequestBody};
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::types::Type;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, OpenApi};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 /// The longest id of a delivery, in bytes.
@@ -184,14 +186,24 @@ impl DeliveryForm {
     }
 }
 
-/// A body as it came, byte by byte: what is signed is what was sent.
+/// A body as it comes, byte by byte: what is signed is what was sent. It is not read before it is known who may send.
 pub(super) struct Signed {
-    bytes: Vec<u8>,
+    body: Body,
     media_type: Option<String>,
 }
 
-/// A body of whatever form the source has.
-pub(super) struct AlertBody(Vec<u8>);
+/// A body of whatever form the source has, not read so far.
+pub(super) struct AlertBody(Body);
+
+/// The address that a request comes from. Those whose address cannot be told share one.
+pub(super) struct Peer(IpAddr);
+
+impl<'a> poem::FromRequest<'a> for Peer {
+    async fn from_request(request: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {
+        let address = request.remote_addr().as_socket_addr().map(SocketAddr::ip);
+        Ok(Self(address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))))
+    }
+}
 
 impl<'a> ApiExtractor<'a> for Signed {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
@@ -214,7 +226,7 @@ impl<'a> ApiExtractor<'a> for Signed {
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         let media_type = request.content_type().map(str::to_ascii_lowercase);
-        Ok(Self { bytes: body.take()?.into_vec().await?, media_type })
+        Ok(Self { body: body.take()?, media_type })
     }
 }
 
@@ -237,7 +249,7 @@ impl<'a> ApiExtractor<'a> for AlertBody {
         body: &mut RequestBody,
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        Ok(Self(body.take()?.into_vec().await?))
+        Ok(Self(body.take()?))
     }
 }
 
@@ -338,6 +350,10 @@ impl Hooks {
     /// delivery again is answered 200 and recorded once, the same id with another content 409. Where only a header says
     /// the id, deliveries of one body with one timestamp are one. All rows go the way of the generic CSV: all of them are
     /// recorded, in one commit, or none. A delivery that brought nothing new leaves no trace, and its id is free.
+    ///
+    /// Deliveries that are not signed rightly are refused with 429 before they are read, beyond 60 at once and 1 a second
+    /// from one address, or 300 at once and 5 a second for one source. An address that signed rightly for the source is
+    /// not asked to wait for what others send.
     #[oai(path = "/webhooks/:source", method = "post", operation_id = "receiveDelivery")]
     #[expect(
         clippy::too_many_arguments,
@@ -346,6 +362,7 @@ impl Hooks {
     async fn deliver(
         &self,
         correlation: Correlation,
+        peer: Peer,
         /// The source's name in the configuration
         source: Path<String>,
         /// When it was signed: seconds since 1970-01-01T00:00:00Z
@@ -364,10 +381,13 @@ impl Hooks {
     ) -> Result<Made<WebhookReceipt>, Problem> {
         let timestamp = timestamp.0.unwrap_or_default();
         let signatures = signatures.0.unwrap_or_default();
-        let source = self.0.shared.webhooks.source(&source.0);
-        let Some(source) = source.filter(|source| source.is_signed(&timestamp, &body.bytes, &signatures))
-        else {
-            inbound::check_nobody(&timestamp, &body.bytes, &signatures);
+        let (webhooks, name) = (&self.0.shared.webhooks, source.0);
+        admit(webhooks, &name, &peer)?;
+        let (bytes, media_type) = (body.body.into_vec().await.map_err(unread)?, body.media_type);
+        let source = webhooks.source(&name);
+        let Some(source) = source.filter(|source| source.is_signed(&timestamp, &bytes, &signatures)) else {
+            inbound::check_nobody(&timestamp, &bytes, &signatures);
+            webhooks.admission.refused(&name, peer.0);
             return Err(Problem::signature(
                 "no source of this name signs like this: check the name, that `Daybook-Timestamp` is in seconds, and that `Daybook-Signature` is `v1=` and the HMAC-SHA256, by the source's secret, of the timestamp, a point and the body as it is sent",
             ));
@@ -380,19 +400,20 @@ impl Hooks {
                 source.config.window.as_secs()
             )));
         }
+        webhooks.admission.signed(&name, peer.0);
         let named = delivery.0.or(key.0);
         self.counted(source, move |journal, source| {
-            let media_type = body.media_type.as_deref().unwrap_or("nothing");
+            let media_type = media_type.as_deref().unwrap_or("nothing");
             if !body::is_json(media_type) {
                 return Err(body::not_json(media_type));
             }
-            let (form, canonical) = body::read(&body.bytes, None, DeliveryForm::read)?;
+            let (form, canonical) = body::read(&bytes, None, DeliveryForm::read)?;
             let id = delivery_id(form.id.as_deref(), named.as_deref())?;
             let commit_key = CommitKey {
                 key: format!(" webhook {} {id}", source.config.name).into(),
                 content_hash: *blake3::hash(&canonical).as_bytes(),
             };
-            let signed = [timestamp.as_bytes(), b".", &body.bytes].concat();
+            let signed = [timestamp.as_bytes(), b".", &bytes].concat();
             let fingerprint = format!("{}:{}", source.source(), &blake3::hash(&signed).to_hex()[..32]);
             let delivery = rows(source, form, fingerprint)?;
             record(journal, source, correlation.0, Some(id), &delivery, commit_key)
@@ -410,6 +431,7 @@ impl Hooks {
     async fn alert(
         &self,
         correlation: Correlation,
+        peer: Peer,
         /// The source's name in the configuration
         source: Path<String>,
         /// The source's secret
@@ -422,18 +444,23 @@ impl Hooks {
         key: Header<Option<String>>,
         body: AlertBody,
     ) -> Result<Made<WebhookReceipt>, Problem> {
-        let found = self.0.shared.webhooks.source(&source.0);
+        let (webhooks, name) = (&self.0.shared.webhooks, source.0);
+        admit(webhooks, &name, &peer)?;
+        let found = webhooks.source(&name);
         let Some(source) = found.filter(|source| source.is_opened_by(&secret.0)) else {
+            webhooks.admission.refused(&name, peer.0);
             return Err(Problem::signature(
                 "no source of this name has this secret: check the address, which ends in the source's name and its secret",
             ));
         };
+        webhooks.admission.signed(&name, peer.0);
+        let bytes = body.0.into_vec().await.map_err(unread)?;
         let named = delivery.0.or(key.0);
         self.counted(source, move |journal, source| {
             let Some(mapping) = &source.config.map else {
                 return Err(Problem::internal("a source of alerts without a map"));
             };
-            let read = mapping.read(&body.0).map_err(|faults| {
+            let read = mapping.read(&bytes).map_err(|faults| {
                 let fault = |(column, text): (String, String)| Fault {
                     field: Some(column).filter(|column| !column.is_empty()),
                     line: None,
@@ -445,7 +472,7 @@ impl Hooks {
                 (None, None) => None,
                 (said, named) => Some(delivery_id(said, named)?),
             };
-            let content_hash = *blake3::hash(&body.0).as_bytes();
+            let content_hash = *blake3::hash(&bytes).as_bytes();
             let commit_key = match &id {
                 Some(id) => {
                     let key = format!(" webhook {} {id}", source.config.name);
@@ -492,6 +519,22 @@ impl Hooks {
             })
             .await
     }
+}
+
+/// Lets a delivery be looked at, unless too much came of its source or its sender that nobody signed rightly.
+fn admit(webhooks: &Webhooks, name: &str, peer: &Peer) -> Result<(), Problem> {
+    webhooks.admission.admit(name, peer.0).map_err(|wait| {
+        let seconds = wait.as_secs() + 1;
+        let detail = format!(
+            "too many deliveries that are not signed rightly came for this source, or from this address: check the signature, and send again in {seconds} s"
+        );
+        Problem::new(Kind::RateLimited, detail).with(RETRY_AFTER, &seconds.to_string())
+    })
+}
+
+/// The problem of a body that broke off. One that is too large or too slow is told of by the gate.
+fn unread(error: poem::error::ReadBodyError) -> Problem {
+    Problem::new(Kind::InvalidRequest, format!("the body cannot be read: {error}; send it again"))
 }
 
 fn unknown(name: &str) -> Problem {

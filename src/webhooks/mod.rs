@@ -1,13 +1,15 @@
 //! Webhooks: what others send here, and what is sent to others.
 //!
 //! Both directions are signed alike ([`signature`]). What comes in is recorded by the API's route as one commit
-//! ([`inbound`], [`mapping`]); what goes out is read from the log by a task for each receiver ([`outbound`]).
+//! ([`inbound`], [`mapping`]), of whom [`admission`] lets ask; what goes out is read from the log by a task for each receiver ([`outbound`]).
 
+pub(crate) mod admission;
 pub(crate) mod inbound;
 pub(crate) mod mapping;
 pub(crate) mod outbound;
 pub(crate) mod signature;
 
+use admission::Admission;
 use inbound::Inbound;
 use outbound::Outbound;
 use std::collections::BTreeMap;
@@ -18,6 +20,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub(crate) struct Webhooks {
     inbound: RwLock<BTreeMap<String, Arc<Inbound>>>,
     outbound: RwLock<BTreeMap<String, Arc<Outbound>>>,
+    /// How often those are heard who have no secret.
+    pub(crate) admission: Admission,
 }
 
 impl Webhooks {

@@ -498,6 +498,42 @@ async fn the_secret_of_a_path_opens_its_own_source_alone_and_is_told_to_nobody()
 }
 
 #[tokio::test]
+async fn who_never_signs_rightly_is_soon_told_to_wait_and_who_did_is_heard_all_the_same() {
+    let (daybook, _) = furnished().await;
+    let wrong = async |name: &str| {
+        let headers = [("content-type", "application/json"), ("daybook-signature", "v1=00")];
+        let path = format!("/v1/webhooks/{name}");
+        daybook.send(None, Method::POST, &path, &headers, "{}").await
+    };
+    let mut refused = 0;
+    let told = loop {
+        let answer = wrong("desk").await;
+        if answer.status.as_u16() == 429 {
+            break answer;
+        }
+        answer.is(401, "signature-refused");
+        refused += 1;
+        assert!(refused < 1_000, "it is never told to wait");
+    };
+    assert!(refused >= 60, "{refused}");
+    assert!((1..=2).contains(&told.header("retry-after").parse::<u64>().unwrap()));
+    told.is(429, "rate-limited");
+    // Neither another name, nor a secret in the path, nor a right signature is looked at now.
+    wrong("nobody").await.is(429, "rate-limited");
+    let (path, headers) = ("/v1/webhooks/tv/guess", [("content-type", "application/json")]);
+    daybook.send(None, Method::POST, path, &headers, ALERT).await.is(429, "rate-limited");
+    let head = daybook.head();
+    deliver(&daybook, &a_day("d-1")).await.is(429, "rate-limited");
+    assert_eq!(daybook.head(), head);
+    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    deliver(&daybook, &a_day("d-1")).await.has(201);
+    while wrong("nobody").await.status.as_u16() != 429 {}
+    for _ in 0..100 {
+        deliver(&daybook, &a_day("d-1")).await.has(200);
+    }
+}
+
+#[tokio::test]
 async fn deliveries_that_come_at_once_are_recorded_once() {
     let (daybook, portfolio) = furnished().await;
     let body = a_day("d-1");
