@@ -349,7 +349,8 @@ impl Hooks {
     /// (5 minutes unless configured) is refused. Each delivery has an id, best in the body, where it is signed: the same
     /// delivery again is answered 200 and recorded once, the same id with another content 409. Where only a header says
     /// the id, deliveries of one body with one timestamp are one. All rows go the way of the generic CSV: all of them are
-    /// recorded, in one commit, or none. A delivery that brought nothing new leaves no trace, and its id is free.
+    /// recorded, in one commit, or none. An id in the body is taken for ever, also by a delivery that brought nothing new;
+    /// one that only a header says is then free, as nobody signed it.
     ///
     /// Deliveries that are not signed rightly are refused with 429 before they are read, beyond 60 at once and 1 a second
     /// from one address, or 300 at once and 5 a second for one source. An address that signed rightly for the source is
@@ -415,7 +416,8 @@ impl Hooks {
             };
             let signed = [timestamp.as_bytes(), b".", &bytes].concat();
             let fingerprint = format!("{}:{}", source.source(), &blake3::hash(&signed).to_hex()[..32]);
-            let delivery = rows(source, form, fingerprint)?;
+            let takes_id = form.id.is_some();
+            let delivery = Delivery { takes_id, ..rows(source, form, fingerprint)? };
             record(journal, source, correlation.0, Some(id), &delivery, commit_key)
         })
         .await
@@ -480,7 +482,7 @@ impl Hooks {
                 }
                 None => anonymous(journal, source, content_hash)?,
             };
-            let delivery = of_alert(source, mapping, read.cells)?;
+            let delivery = Delivery { takes_id: id.is_some(), ..of_alert(source, mapping, read.cells)? };
             record(journal, source, correlation.0, id, &delivery, commit_key)
                 .map_err(|problem| problem.rename(|fault| in_alert(mapping, fault)))
         })
@@ -607,7 +609,8 @@ fn rows(source: &Inbound, form: DeliveryForm, fingerprint: String) -> Result<Del
         return Err(faults.into());
     }
     let prices = if form.prices.is_empty() { Vec::new() } else { as_file(&form.prices)? };
-    Ok(Delivery { transactions, prices, feed: source.source(), fingerprint: Some(fingerprint) })
+    let feed = source.source();
+    Ok(Delivery { transactions, prices, feed, fingerprint: Some(fingerprint), takes_id: false })
 }
 
 /// A transaction in the account of its source, where it is bound to one.

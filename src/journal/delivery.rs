@@ -2,10 +2,11 @@
 
 use super::imports::{Placement, Said, check_reach, restate};
 use super::portfolios::TYPED_RANK;
-use super::{Author, Draft, Invalid, Journal, JournalError, Terms};
+use super::{Author, Draft, Invalid, Journal, JournalError, Terms, now};
 use crate::importers::{self, FieldFault, Place, PriceOptions, Role, TransactionFields};
 use daybook_ledger::CommitKey;
-use daybook_schemas::PortfolioId;
+use daybook_schemas::events::{ContentHash, DeliveryAcknowledged};
+use daybook_schemas::{PortfolioId, stream};
 use std::collections::BTreeMap;
 
 /// What a source delivers.
@@ -20,6 +21,8 @@ pub(crate) struct Delivery {
     /// What tells this delivery from every other, where that is certain: what has no id of its own is then known when the
     /// same comes again.
     pub(crate) fingerprint: Option<String>,
+    /// Whether its id is taken also where it brings nothing new: whoever sent it vouches for the id.
+    pub(crate) takes_id: bool,
 }
 
 /// What became of a delivery.
@@ -68,14 +71,25 @@ impl Journal {
         if !collected.faults.is_empty() {
             return Err(JournalError::Invalid(collected.faults));
         }
-        let Collected { drafts, places, known, warnings, .. } = collected;
-        if drafts.is_empty() && known {
-            return Ok(Delivered { sequences: Vec::new(), already: true, warnings });
+        let Collected { mut drafts, places, known, warnings, .. } = collected;
+        let terms = || Terms { commit_key: Some(commit_key.clone()), ..Terms::default() };
+        let mut recorded = None;
+        if !(drafts.is_empty() && known) {
+            recorded = Some(self.record(author, drafts.clone(), terms())?);
         }
-        let terms = Terms { commit_key: Some(commit_key), ..Terms::default() };
-        let recorded = self.record(author, drafts, terms)?;
-        let sequences = places.iter().filter_map(|place| recorded.sequences.get(*place).copied()).collect();
-        Ok(Delivered { sequences, already: recorded.already, warnings })
+        let already = recorded.as_ref().is_none_or(|recorded| recorded.already);
+        if already && delivery.takes_id {
+            // What is known makes no commit, by whose key the delivery could be found again.
+            let acknowledged = DeliveryAcknowledged {
+                source: delivery.feed.as_str().into(),
+                content_hash: ContentHash(commit_key.content_hash),
+            };
+            drafts.push(Draft::new(stream::sync("webhook", &delivery.feed), now(), acknowledged));
+            recorded = Some(self.record(author, drafts, terms())?);
+        }
+        let recorded = recorded.map_or_else(Vec::new, |recorded| recorded.sequences);
+        let sequences = places.iter().filter_map(|place| recorded.get(*place).copied()).collect();
+        Ok(Delivered { sequences, already, warnings })
     }
 
     fn collect_transactions(

@@ -324,6 +324,8 @@ events! {
     ReconciliationBreakFound = 1205, v 1;
     /// A disagreement is settled.
     ReconciliationBreakResolved = 1206, v 1;
+    /// A source delivered nothing that was new.
+    DeliveryAcknowledged = 1207, v 1;
 }
 
 impl EventType {

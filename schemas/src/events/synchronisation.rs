@@ -67,6 +67,15 @@ pub struct StatedPosition {
     pub market_value: Option<Money>,
 }
 
+/// A source delivered nothing that was not recorded before; from here on the delivery's id is taken.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct DeliveryAcknowledged {
+    /// The source, as its events name it.
+    pub source: Box<str>,
+    /// ContentHash of what it delivered.
+    pub content_hash: ContentHash,
+}
+
 codes! {
     /// Why a record was kept aside.
     QuarantineReason {

@@ -876,5 +876,6 @@ fn synchronisation() -> Vec<Event> {
         }
         .into(),
         ReconciliationBreakResolved { found: 88, explanation: Some("the fill came late".into()) }.into(),
+        DeliveryAcknowledged { source: "webhook-desk".into(), content_hash: ContentHash([7; 32]) }.into(),
     ]
 }

@@ -96,6 +96,11 @@ fn a_day(id: &str) -> Value {
     })
 }
 
+fn without_sequence(mut summary: Value) -> Value {
+    summary.as_object_mut().unwrap().remove("sequence");
+    summary
+}
+
 async fn summary(daybook: &Daybook, portfolio: &str) -> Value {
     daybook.get(&format!("/v1/portfolios/{portfolio}?as_of=2024-01-04")).await.has(200).json()
 }
@@ -330,14 +335,34 @@ async fn a_source_brings_only_what_it_may_and_into_its_own_account() {
 }
 
 #[tokio::test]
-async fn a_delivery_that_adds_nothing_leaves_nothing() {
-    let (daybook, _) = furnished().await;
+async fn a_delivery_that_adds_nothing_takes_its_id_and_leaves_nothing_else() {
+    let (daybook, portfolio) = furnished().await;
     deliver(&daybook, &a_day("d-1")).await.has(201);
     let head = daybook.head();
-    let known =
+    let before = summary(&daybook, &portfolio).await;
+    let price =
         json!({ "id": "d-2", "prices": [{ "symbol": "ACME", "date": "2024-01-03", "close": "10.75" }] });
-    assert_eq!(deliver(&daybook, &known).await.has(200).json()["already"], true);
-    assert_eq!(daybook.head(), head);
+    let fill = json!({ "id": "d-4", "fills": [a_day("")["fills"][0].clone()] });
+    for (known, sequences) in [(price, 0), (fill, 1)] {
+        let head = daybook.head();
+        for _ in 0..2 {
+            let answer = deliver(&daybook, &known).await.has(200).json();
+            assert_eq!(answer["already"], true, "{answer}");
+            assert_eq!(answer["sequences"].as_array().unwrap().len(), sequences, "{answer}");
+            assert_eq!(daybook.head(), head + 1, "sent again, it is not acknowledged again");
+        }
+        let mut other = known.clone();
+        other["cash"] = json!([{ "time": "2024-01-02", "type": "deposit", "amount": "5" }]);
+        let problem = deliver(&daybook, &other).await.is(409, "idempotency-key-reused");
+        assert_eq!(problem["sequence"], head + 1, "{problem}");
+        let event = daybook.get(&format!("/v1/events/{}", head + 1)).await.json();
+        assert_eq!(
+            (&event["type"], &event["payload"]["source"]),
+            (&json!("DeliveryAcknowledged"), &json!("webhook-desk"))
+        );
+    }
+    assert_eq!(daybook.head(), head + 2);
+    assert_eq!(without_sequence(summary(&daybook, &portfolio).await), without_sequence(before));
     let restated =
         json!({ "id": "d-3", "prices": [{ "symbol": "ACME", "date": "2024-01-03", "close": "10.80" }] });
     deliver(&daybook, &restated).await.has(201);
