@@ -48,6 +48,7 @@ fn daybook(data: &Path, broker: Option<&Running>, arguments: &[&str]) -> Command
 
 fn output(mut command: Command) -> String {
     let output = command.output().expect("the executable runs");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("it prints UTF-8")
 }
 
@@ -80,10 +81,13 @@ fn latencies(directory: &Path) -> Vec<f64> {
         .filter(|event| event["type"] == "TradeExecuted")
         .map(|event| {
             let wait = instant(&event["recorded_at"]) - instant(&event["occurred_at"]);
-            Duration::from_nanos(wait.unsigned_abs()).as_secs_f64() * 1_000.0
+            let wait = u64::try_from(wait)
+                .expect("both sides read one clock, and a fill is recorded after it happened");
+            Duration::from_nanos(wait).as_secs_f64() * 1_000.0
         })
         .collect();
     waits.sort_by(f64::total_cmp);
+    assert_eq!(waits.len(), FILLS, "every fill is recorded, once");
     waits
 }
 
@@ -111,8 +115,11 @@ fn backfill(directory: &Path) -> (f64, f64, u64) {
     let printed = output(command);
     let took = began.elapsed().as_secs_f64();
     let report: Value = serde_json::from_str(&printed).expect("it prints JSON");
+    let fills = report[0]["events"]["TradeExecuted"].as_u64().unwrap_or(0);
+    assert_eq!(fills, u64::from(BACKFILL), "the backfill is whole: {report}");
+    assert_eq!(report[0]["breaks"], serde_json::json!([]), "and the books agree");
     let recording = report[0]["recording_seconds"].as_f64().expect("it says how long it recorded");
-    (took, recording, report[0]["events"]["TradeExecuted"].as_u64().unwrap_or(0))
+    (took, recording, fills)
 }
 
 fn main() -> io::Result<()> {
