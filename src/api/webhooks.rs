@@ -195,16 +195,6 @@ pub(super) struct Signed {
 /// A body of whatever form the source has, not read so far.
 pub(super) struct AlertBody(Body);
 
-/// The address that a request comes from. Those whose address cannot be told share one.
-pub(super) struct Peer(IpAddr);
-
-impl<'a> poem::FromRequest<'a> for Peer {
-    async fn from_request(request: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {
-        let address = request.remote_addr().as_socket_addr().map(SocketAddr::ip);
-        Ok(Self(address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))))
-    }
-}
-
 impl<'a> ApiExtractor<'a> for Signed {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
     type ParamType = ();
@@ -253,12 +243,21 @@ impl<'a> ApiExtractor<'a> for AlertBody {
     }
 }
 
-/// Which request it is, by the id that ties together what it records.
-pub(super) struct Correlation(Option<CorrelationId>);
+/// Who sends, as far as that shows before anything is signed.
+pub(super) struct Sender {
+    /// Which request it is, by the id that ties together what it records.
+    correlation: Option<CorrelationId>,
+    /// The address it comes from. Those whose address cannot be told share one.
+    address: IpAddr,
+}
 
-impl<'a> poem::FromRequest<'a> for Correlation {
+impl<'a> poem::FromRequest<'a> for Sender {
     async fn from_request(request: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {
-        Ok(Self(request.extensions().get::<CorrelationId>().copied()))
+        let address = request.remote_addr().as_socket_addr().map(SocketAddr::ip);
+        Ok(Self {
+            correlation: request.extensions().get::<CorrelationId>().copied(),
+            address: address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        })
     }
 }
 
@@ -362,8 +361,7 @@ impl Hooks {
     )]
     async fn deliver(
         &self,
-        correlation: Correlation,
-        peer: Peer,
+        sender: Sender,
         /// The source's name in the configuration
         source: Path<String>,
         /// When it was signed: seconds since 1970-01-01T00:00:00Z
@@ -383,12 +381,13 @@ impl Hooks {
         let timestamp = timestamp.0.unwrap_or_default();
         let signatures = signatures.0.unwrap_or_default();
         let (webhooks, name) = (&self.0.shared.webhooks, source.0);
-        admit(webhooks, &name, &peer)?;
-        let (bytes, media_type) = (body.body.into_vec().await.map_err(unread)?, body.media_type);
+        admit(webhooks, &name, &sender)?;
+        let (bytes, media_type) =
+            (body.body.into_vec().await.map_err(|error| unread(&error))?, body.media_type);
         let source = webhooks.source(&name);
         let Some(source) = source.filter(|source| source.is_signed(&timestamp, &bytes, &signatures)) else {
             inbound::check_nobody(&timestamp, &bytes, &signatures);
-            webhooks.admission.refused(&name, peer.0);
+            webhooks.admission.refused(&name, sender.address);
             return Err(Problem::signature(
                 "no source of this name signs like this: check the name, that `Daybook-Timestamp` is in seconds, and that `Daybook-Signature` is `v1=` and the HMAC-SHA256, by the source's secret, of the timestamp, a point and the body as it is sent",
             ));
@@ -401,7 +400,7 @@ impl Hooks {
                 source.config.window.as_secs()
             )));
         }
-        webhooks.admission.signed(&name, peer.0);
+        webhooks.admission.signed(&name, sender.address);
         let named = delivery.0.or(key.0);
         self.counted(source, move |journal, source| {
             let media_type = media_type.as_deref().unwrap_or("nothing");
@@ -418,7 +417,7 @@ impl Hooks {
             let fingerprint = format!("{}:{}", source.source(), &blake3::hash(&signed).to_hex()[..32]);
             let takes_id = form.id.is_some();
             let delivery = Delivery { takes_id, ..rows(source, form, fingerprint)? };
-            record(journal, source, correlation.0, Some(id), &delivery, commit_key)
+            record(journal, source, sender.correlation, Some(id), &delivery, &commit_key)
         })
         .await
     }
@@ -432,8 +431,7 @@ impl Hooks {
     #[oai(path = "/webhooks/:source/:secret", method = "post", operation_id = "receiveAlert")]
     async fn alert(
         &self,
-        correlation: Correlation,
-        peer: Peer,
+        sender: Sender,
         /// The source's name in the configuration
         source: Path<String>,
         /// The source's secret
@@ -447,16 +445,16 @@ impl Hooks {
         body: AlertBody,
     ) -> Result<Made<WebhookReceipt>, Problem> {
         let (webhooks, name) = (&self.0.shared.webhooks, source.0);
-        admit(webhooks, &name, &peer)?;
+        admit(webhooks, &name, &sender)?;
         let found = webhooks.source(&name);
         let Some(source) = found.filter(|source| source.is_opened_by(&secret.0)) else {
-            webhooks.admission.refused(&name, peer.0);
+            webhooks.admission.refused(&name, sender.address);
             return Err(Problem::signature(
                 "no source of this name has this secret: check the address, which ends in the source's name and its secret",
             ));
         };
-        webhooks.admission.signed(&name, peer.0);
-        let bytes = body.0.into_vec().await.map_err(unread)?;
+        webhooks.admission.signed(&name, sender.address);
+        let bytes = body.0.into_vec().await.map_err(|error| unread(&error))?;
         let named = delivery.0.or(key.0);
         self.counted(source, move |journal, source| {
             let Some(mapping) = &source.config.map else {
@@ -483,7 +481,7 @@ impl Hooks {
                 None => anonymous(journal, source, content_hash)?,
             };
             let delivery = Delivery { takes_id: id.is_some(), ..of_alert(source, mapping, read.cells)? };
-            record(journal, source, correlation.0, id, &delivery, commit_key)
+            record(journal, source, sender.correlation, id, &delivery, &commit_key)
                 .map_err(|problem| problem.rename(|fault| in_alert(mapping, fault)))
         })
         .await
@@ -524,8 +522,8 @@ impl Hooks {
 }
 
 /// Lets a delivery be looked at, unless too much came of its source or its sender that nobody signed rightly.
-fn admit(webhooks: &Webhooks, name: &str, peer: &Peer) -> Result<(), Problem> {
-    webhooks.admission.admit(name, peer.0).map_err(|wait| {
+fn admit(webhooks: &Webhooks, name: &str, sender: &Sender) -> Result<(), Problem> {
+    webhooks.admission.admit(name, sender.address).map_err(|wait| {
         let seconds = wait.as_secs() + 1;
         let detail = format!(
             "too many deliveries that are not signed rightly came for this source, or from this address: check the signature, and send again in {seconds} s"
@@ -535,7 +533,7 @@ fn admit(webhooks: &Webhooks, name: &str, peer: &Peer) -> Result<(), Problem> {
 }
 
 /// The problem of a body that broke off. One that is too large or too slow is told of by the gate.
-fn unread(error: poem::error::ReadBodyError) -> Problem {
+fn unread(error: &poem::error::ReadBodyError) -> Problem {
     Problem::new(Kind::InvalidRequest, format!("the body cannot be read: {error}; send it again"))
 }
 
@@ -702,9 +700,9 @@ fn record(
     correlation: Option<CorrelationId>,
     id: Option<String>,
     delivery: &Delivery,
-    commit_key: CommitKey,
+    commit_key: &CommitKey,
 ) -> Result<(WebhookReceipt, bool), Problem> {
-    match attempt::earlier(journal, Some(&commit_key)) {
+    match attempt::earlier(journal, Some(commit_key)) {
         Ok(None) => {}
         Ok(Some(commit)) => {
             let sequences = of_commit(journal, &commit)?;

@@ -63,7 +63,7 @@ impl Journal {
         author: &Author,
         portfolio: PortfolioId,
         delivery: &Delivery,
-        commit_key: CommitKey,
+        commit_key: &CommitKey,
     ) -> Result<Delivered, JournalError> {
         let mut collected = Collected::default();
         self.collect_transactions(author, portfolio, delivery, &mut collected)?;

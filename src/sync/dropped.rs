@@ -45,6 +45,11 @@ pub(crate) struct Found {
     pub(crate) unfinished: Vec<String>,
 }
 
+/// What is done with a file, by its name and its content: what is wrong with it, if anything is.
+///
+/// It fails where nothing can be taken now, whatever the file.
+type Take<'t> = dyn FnMut(&str, &[u8]) -> Result<Option<String>, String> + 't;
+
 /// A folder, and what was seen in it.
 #[derive(Debug)]
 pub(crate) struct Dropped {
@@ -66,11 +71,7 @@ impl Dropped {
     ///
     /// # Errors
     /// That the folder cannot be read, or why nothing can be taken now.
-    pub(crate) fn gather(
-        &mut self,
-        at_once: bool,
-        take: &mut dyn FnMut(&str, &[u8]) -> Result<Option<String>, String>,
-    ) -> Result<Found, String> {
+    pub(crate) fn gather(&mut self, at_once: bool, take: &mut Take<'_>) -> Result<Found, String> {
         let files = self.files()?;
         let (mut found, mut seen) = (Found::default(), BTreeMap::new());
         self.dealt_with.retain(|path, _| files.iter().any(|(there, _)| there == path));
