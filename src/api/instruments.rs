@@ -10,7 +10,7 @@ use super::scalar::{CurrencyCode, Date, Exact, Instrument as InstrumentKey, Sequ
 use super::service::Service;
 use super::tags::Tag;
 use crate::journal::{Journal, now};
-use crate::sync::instruments::{NAME, nearest_symbols};
+use crate::sync::instruments::{NAME, nearest_said};
 use daybook_projections::{
     Instrument, InstrumentChange, InstrumentChangeKind, Instruments as Registry, Library, Resolution,
     normalise_symbol,
@@ -364,12 +364,8 @@ pub(super) fn find<'l>(library: &'l Library, caller: &Caller, text: &str) -> Res
     let registry = &library.instruments;
     let unknown = || {
         let symbol: String = text.chars().take(100).collect();
-        let nearest = nearest_symbols(library, &symbol);
-        let hint = if nearest.is_empty() {
-            String::new()
-        } else {
-            format!("; the nearest are {}", nearest.join(", "))
-        };
+        let nearest = nearest_said(library, &symbol, |instrument| may_know(caller, instrument));
+        let hint = nearest.map(|near| format!("; {near}")).unwrap_or_default();
         Problem::new(Kind::NotFound, format!("there is no instrument with the id or symbol `{symbol}`{hint}"))
     };
     let known = |id| registry.get(id).filter(|instrument| may_know(caller, instrument));

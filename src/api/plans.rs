@@ -14,7 +14,7 @@ use super::seen;
 use super::service::Service;
 use super::tags::Tag;
 use crate::journal::{Journal, Plan, PortfolioView, Terms, now};
-use crate::sync::instruments::nearest_symbols;
+use crate::sync::instruments::nearest_said;
 use daybook_projections::{AsOf, Resolution};
 use daybook_schemas::events::{IdentifierScheme, Side, TradePlanned};
 use daybook_schemas::{Money, PlanId, PortfolioId, Price, Quantity, Strategy, Timestamp, decimal};
@@ -206,12 +206,8 @@ fn instrument(journal: &Journal, text: &str) -> Result<daybook_schemas::Instrume
             "`{symbol}` means several instruments: write it with its venue, as /instruments lists it"
         ))),
         Resolution::Unknown => {
-            let near = nearest_symbols(&library, &symbol);
-            let meant = if near.is_empty() {
-                String::new()
-            } else {
-                format!(" (the nearest are {})", near.join(", "))
-            };
+            let meant = nearest_said(&library, &symbol, |_| true).map(|near| format!(" ({near})"));
+            let meant = meant.unwrap_or_default();
             Err(refused(format!("no instrument is known as `{symbol}`{meant}")))
         }
     }

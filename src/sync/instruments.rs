@@ -6,7 +6,7 @@ mod known;
 mod list;
 
 #[expect(unused_imports, reason = "orders and feeds that ask for them are under way")]
-pub(crate) use known::{SymbolError, UnknownInstrument, known_symbol, nearest_symbols};
+pub(crate) use known::{SymbolError, UnknownInstrument, known_symbol, nearest_said};
 
 use super::alpaca_http::Http;
 use super::board::{Board, Source, State};

@@ -1,7 +1,7 @@
 //! Screening: what a portfolio consists of, what trades would make of it, and what the rules say.
 
 use crate::journal::{Invalid, Journal, JournalError, Moment, PortfolioView};
-use crate::sync::instruments::{SymbolError, known_symbol, nearest_symbols};
+use crate::sync::instruments::{SymbolError, known_symbol, nearest_said};
 use daybook_projections::firm_views::InForce;
 use daybook_projections::suitability::{
     Allocation, Drift, Mending, PlannedTrade, Risk, Size, SizedTrade, WeeklyReturns, drift, mend,
@@ -231,12 +231,8 @@ fn instrument_of(
         },
     };
     let Some(instrument) = found.and_then(|id| registry.get(id)) else {
-        let near = nearest_symbols(library, text);
-        let hint = if near.is_empty() {
-            "list it first, by an import, a feed or a list of instruments".to_owned()
-        } else {
-            format!("the nearest are {}", near.join(", "))
-        };
+        let hint = nearest_said(library, text, |_| true)
+            .unwrap_or_else(|| "list it first, by an import, a feed or a list of instruments".to_owned());
         let shown = decimal::shorten(text);
         return Err(Unresolved::Fault(format!("there is no instrument `{shown}`: {hint}")));
     };

@@ -2,7 +2,7 @@
 
 use crate::importers::invisible;
 use crate::journal::{Invalid, JournalError};
-use crate::sync::instruments::nearest_symbols;
+use crate::sync::instruments::nearest_said;
 use daybook_projections::{Library, Resolution};
 use daybook_schemas::events::{Contact, IdentifierScheme};
 use daybook_schemas::{Fraction, InstrumentId};
@@ -131,12 +131,8 @@ pub(super) fn instrument_of(library: &Library, text: &str) -> Result<InstrumentI
             ))
         }
         Resolution::Unknown => {
-            let nearest = nearest_symbols(library, text);
-            let hint = if nearest.is_empty() {
-                "look it up in /instruments".to_owned()
-            } else {
-                format!("the nearest are {}", nearest.join(", "))
-            };
+            let hint = nearest_said(library, text, |_| true)
+                .unwrap_or_else(|| "look it up in /instruments".to_owned());
             Err(format!("there is no instrument with the id or symbol `{shown}`: {hint}"))
         }
     }

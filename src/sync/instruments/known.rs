@@ -3,7 +3,7 @@
 use super::CURSOR;
 use crate::importers::nearest;
 use crate::journal::{Journal, JournalError};
-use daybook_projections::{Library, Resolution};
+use daybook_projections::{Instrument, Library, Resolution};
 use daybook_schemas::InstrumentId;
 use daybook_schemas::events::IdentifierScheme;
 
@@ -12,7 +12,7 @@ const NEAREST_MAX: usize = 5;
 
 /// A symbol that no list has.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("`{symbol}` is in no list of instruments{}", .nearest.is_empty().then(String::new).unwrap_or_else(|| format!(" (the nearest are {})", .nearest.join(", "))))]
+#[error("`{symbol}` is in no list of instruments{}", said(.nearest).map(|near| format!(" ({near})")).unwrap_or_default())]
 pub(crate) struct UnknownInstrument {
     /// What was asked for.
     pub(crate) symbol: String,
@@ -31,13 +31,36 @@ pub(crate) enum SymbolError {
     Journal(#[from] JournalError),
 }
 
-/// The symbols that are nearest to a text, the nearest first: of what is traded, as it is called now.
-pub(crate) fn nearest_symbols(library: &Library, text: &str) -> Vec<String> {
+/// The symbols that are nearest to a text, the nearest first: of what is traded, as it is called now, and of what may be
+/// told. Where no list ever said what is traded, everything that was seen in an import or a feed counts.
+fn nearest_symbols(library: &Library, text: &str, told: impl Fn(&Instrument) -> bool) -> Vec<String> {
     let registry = &library.instruments;
-    let traded =
-        registry.list().filter(|instrument| instrument.delisted.is_none() && !instrument.provisional);
-    let names = traded.filter_map(|instrument| registry.symbol(instrument.id, None));
-    nearest::several(text, names, NEAREST_MAX).into_iter().map(str::to_owned).collect()
+    let near = |provisional: bool| -> Vec<String> {
+        let traded = registry.list().filter(|instrument| {
+            instrument.delisted.is_none() && instrument.provisional == provisional && told(instrument)
+        });
+        let names = traded.filter_map(|instrument| registry.symbol(instrument.id, None));
+        nearest::several(text, names, NEAREST_MAX).into_iter().map(str::to_owned).collect()
+    };
+    let listed = near(false);
+    if listed.is_empty() { near(true) } else { listed }
+}
+
+/// The symbols that are nearest to a text, in words, of what may be told; none where none is near.
+pub(crate) fn nearest_said(
+    library: &Library,
+    text: &str,
+    told: impl Fn(&Instrument) -> bool,
+) -> Option<String> {
+    said(&nearest_symbols(library, text, told))
+}
+
+fn said(nearest: &[String]) -> Option<String> {
+    match nearest {
+        [] => None,
+        [one] => Some(format!("the nearest is {one}")),
+        several => Some(format!("the nearest are {}", several.join(", "))),
+    }
 }
 
 /// The instrument that a symbol names, where a list says so. As long as no list was ever taken in, any symbol passes.
@@ -73,5 +96,5 @@ pub(crate) fn known_symbol(
         return Ok(one);
     }
     let symbol = daybook_schemas::decimal::shorten(text);
-    Err(UnknownInstrument { symbol, nearest: nearest_symbols(library, text) }.into())
+    Err(UnknownInstrument { symbol, nearest: nearest_symbols(library, text, |_| true) }.into())
 }
