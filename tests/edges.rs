@@ -308,3 +308,54 @@ fn what_is_in_effect_at_the_edges_is_shown_with_where_it_came_from() {
         assert_eq!((&setting["value"], &setting["from"]["kind"]), (&value, &json!(kind)), "{key}");
     }
 }
+
+#[test]
+fn a_connection_goes_on_after_a_refusal_whose_body_nobody_read() {
+    let directory = Directory::new();
+    let service = Service::start(&directory);
+    let mut stream = connect(&service);
+    let token = service.token.clone();
+    // Without a token; on a route that takes no body; with a path that no route can read; all with a body behind.
+    let refused = [
+        ("POST", "/v1/portfolios", "nobody", 401),
+        ("POST", "/v1/instruments/refresh", token.as_str(), 409),
+        ("POST", "/v1/events/x/reverse", token.as_str(), 400),
+        ("GET", "/v1/portfolios", token.as_str(), 200),
+    ];
+    for (method, path, token, status) in refused {
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: d\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\ncontent-length: 20000\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(&[b' '; 10_000]).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        stream.write_all(&[b' '; 10_000]).unwrap();
+        let (answered, head) = answer(&mut stream);
+        assert_eq!(answered, status, "{method} {path}: {head}");
+        assert!(!head.to_lowercase().contains("connection: close"), "{head}");
+    }
+    // More than anybody reads for nothing: the answer says that the connection ends.
+    let head = "POST /v1/portfolios HTTP/1.1\r\nhost: d\r\ncontent-length: 900000\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(&[b' '; 100_000]).unwrap();
+    let (answered, head) = answer(&mut stream);
+    assert_eq!(answered, 401);
+    assert!(head.to_lowercase().contains("connection: close"), "{head}");
+    service.stop();
+}
+
+/// The next answer on a connection: its status and its head.
+fn answer(stream: &mut TcpStream) -> (u16, String) {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        assert_eq!(stream.read(&mut byte).unwrap(), 1, "closed after {:?}", String::from_utf8_lossy(&head));
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let length =
+        head.to_lowercase().lines().find_map(|line| line.strip_prefix("content-length: ").map(str::to_owned));
+    let mut body = vec![0; length.unwrap().parse().unwrap()];
+    stream.read_exact(&mut body).unwrap();
+    (head[9..12].parse().unwrap(), head)
+}

@@ -1,8 +1,8 @@
-//! Bodies of requests: bounded in size and in time, read strictly, every fault named by its field.
+//! Bodies of requests: read strictly, every fault named by its field.
 
 use super::access::Caller;
 use super::problem::{Fault, Kind, Problem};
-use poem::{Body, Request, RequestBody};
+use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, Registry};
 use poem_openapi::types::Type;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
@@ -10,116 +10,6 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::task::{Context, Poll};
-use std::time::Duration;
-use tokio::io::{AsyncRead, ReadBuf};
-use tokio::time::{Instant, Sleep};
-
-/// Why a body was given up.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Trouble {
-    /// It has more bytes than the route takes.
-    TooLarge,
-    /// It paused for too long.
-    TooSlow,
-}
-
-/// Tells why a body was given up, after the fact.
-#[derive(Clone, Default)]
-pub(super) struct Troubles(Arc<AtomicU8>);
-
-impl Troubles {
-    /// The trouble that there was.
-    pub(super) fn get(&self) -> Option<Trouble> {
-        match self.0.load(Ordering::Acquire) {
-            1 => Some(Trouble::TooLarge),
-            2 => Some(Trouble::TooSlow),
-            _ => None,
-        }
-    }
-
-    fn set(&self, trouble: Trouble) -> io::Error {
-        let code = match trouble {
-            Trouble::TooLarge => 1,
-            Trouble::TooSlow => 2,
-        };
-        self.0.store(code, Ordering::Release);
-        io::Error::other(match trouble {
-            Trouble::TooLarge => "the body is too large",
-            Trouble::TooSlow => "the body came too slowly",
-        })
-    }
-}
-
-/// Bytes that a body must bring on average in a millisecond, once it had the time of three pauses: four kilobytes a
-/// second, so that nobody holds an upload's memory by sending it drop by drop.
-const BYTES_PER_MILLISECOND: u64 = 4;
-
-/// A body that ends with an error once it is too large, pauses for too long, or comes too slowly on the whole.
-pub(super) struct Metered {
-    inner: Pin<Box<dyn AsyncRead + Send>>,
-    left: u64,
-    read: u64,
-    began: Instant,
-    pause_max: Duration,
-    pause: Pin<Box<Sleep>>,
-    troubles: Troubles,
-}
-
-impl Metered {
-    /// Puts a limit on a body, and tells later which limit it met.
-    pub(super) fn new(body: Body, bytes_max: u64, pause_max: Duration) -> (Self, Troubles) {
-        let troubles = Troubles::default();
-        let metered = Self {
-            inner: Box::pin(body.into_async_read()),
-            left: bytes_max,
-            read: 0,
-            began: Instant::now(),
-            pause_max,
-            pause: Box::pin(tokio::time::sleep(pause_max)),
-            troubles: troubles.clone(),
-        };
-        (metered, troubles)
-    }
-}
-
-impl AsyncRead for Metered {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        out: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = out.filled().len();
-        match self.inner.as_mut().poll_read(context, out) {
-            Poll::Ready(Ok(())) => {
-                let read = (out.filled().len() - before) as u64;
-                match self.left.checked_sub(read) {
-                    Some(left) => self.left = left,
-                    None => return Poll::Ready(Err(self.troubles.set(Trouble::TooLarge))),
-                }
-                self.read += read;
-                let earned = Duration::from_millis(self.read / BYTES_PER_MILLISECOND);
-                let latest = self.began + self.pause_max * 3 + earned;
-                let now = Instant::now();
-                if now > latest && read > 0 {
-                    return Poll::Ready(Err(self.troubles.set(Trouble::TooSlow)));
-                }
-                let deadline = latest.min(now + self.pause_max);
-                self.pause.as_mut().reset(deadline);
-                Poll::Ready(Ok(()))
-            }
-            Poll::Ready(error) => Poll::Ready(error),
-            Poll::Pending => match self.pause.as_mut().poll(context) {
-                Poll::Ready(()) => Poll::Ready(Err(self.troubles.set(Trouble::TooSlow))),
-                Poll::Pending => Poll::Pending,
-            },
-        }
-    }
-}
 
 /// What can be read from the fields of a JSON object.
 pub(super) trait Form: Type {

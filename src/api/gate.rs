@@ -5,7 +5,7 @@
 
 use super::access::{self, Caller};
 use super::answer;
-use super::body::{Metered, Trouble};
+use super::metered::{Ending, Metered, Trouble, read_out};
 use super::metrics;
 use super::operations::{Found, Operation, Operations};
 use super::problem::{self, Kind, Problem};
@@ -15,10 +15,11 @@ use crate::metrics::Metrics;
 use daybook_schemas::CorrelationId;
 use daybook_schemas::events::Role;
 use poem::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-    HeaderName, HeaderValue, REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY,
+    CONTENT_TYPE, EXPECT, HeaderName, HeaderValue, REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY,
+    TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS,
 };
-use poem::http::{HeaderMap, Method, StatusCode, Uri};
+use poem::http::{HeaderMap, Method, StatusCode, Uri, Version};
 use poem::{Body, Endpoint, IntoResponse, Request, Response};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -33,7 +34,6 @@ pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempote
 pub(super) const PREFIX: &str = "/v1";
 /// The longest request id and Idempotency-Key, in bytes.
 const NAME_BYTES_MAX: usize = 255;
-
 /// Where a request was sent, before the router took its path apart.
 #[derive(Clone, Debug)]
 pub(super) struct Target(Uri);
@@ -59,6 +59,8 @@ pub(super) struct Gate<E> {
 struct Noted<'g> {
     operation: Option<&'g Operation>,
     allowance: Option<Allowance>,
+    /// How the reading of the body ended, once somebody was given it.
+    body: Option<Ending>,
 }
 
 impl<E: Endpoint<Output = Response>> Gate<E> {
@@ -75,7 +77,7 @@ impl<E: Endpoint<Output = Response>> Gate<E> {
 
     async fn pass<'g>(
         &'g self,
-        mut request: Request,
+        request: &mut Request,
         correlation: CorrelationId,
         noted: &mut Noted<'g>,
     ) -> Result<Response, Problem> {
@@ -83,14 +85,15 @@ impl<E: Endpoint<Output = Response>> Gate<E> {
         let Some(path) = path.strip_prefix(PREFIX).filter(|rest| rest.is_empty() || rest.starts_with('/'))
         else {
             if path == metrics::PATH {
-                access::may_watch(&self.authenticate(&request, correlation, noted).await?)?;
+                access::may_watch(&self.authenticate(request, correlation, noted).await?)?;
             }
+            let request = std::mem::take(request);
             return self.inner.call(request).await.map_err(|error| problem::from_poem(&error, &[]));
         };
         let found = self.operations.find(request.method(), path);
         // A source that signs what it sends has no token; its route tells whether it may.
         let signs = matches!(&found, Found::Operation(operation, _) if access::is_for_signers(&operation.id));
-        let caller = if signs { None } else { Some(self.authenticate(&request, correlation, noted).await?) };
+        let caller = if signs { None } else { Some(self.authenticate(request, correlation, noted).await?) };
         if let Some(caller) = &caller {
             tracing::Span::current().record("subject", caller.subject());
         }
@@ -116,15 +119,15 @@ impl<E: Endpoint<Output = Response>> Gate<E> {
         }
         check_query(query, operation)?;
         if operation.writes() {
-            check_key(&request)?;
-            check_encoding(&request)?;
+            check_key(request)?;
+            check_encoding(request)?;
         }
         let limit = if operation.uploads {
             self.service.config.upload_bytes_max
         } else {
             self.service.config.json_bytes_max
         };
-        let length = content_length(&request);
+        let length = content_length(request);
         if length.is_some_and(|length| length > limit) {
             return Err(too_large(limit));
         }
@@ -133,14 +136,16 @@ impl<E: Endpoint<Output = Response>> Gate<E> {
         } else {
             None
         };
-        let (body, trouble) = Metered::new(request.take_body(), limit, self.service.config.body_pause_max);
+        let (body, ending) = Metered::new(request.take_body(), limit, self.service.config.body_pause_max);
         request.set_body(Body::from_async_read(body));
+        noted.body = Some(ending.clone());
         let target = Target(request.uri().clone());
         request.extensions_mut().insert(target);
         request.extensions_mut().insert(correlation);
         if let Some(caller) = &caller {
             request.extensions_mut().insert(caller.clone());
         }
+        let request = std::mem::take(request);
         let answering = async {
             match &caller {
                 Some(caller) => access::within(caller, self.inner.call(request)).await,
@@ -156,7 +161,7 @@ impl<E: Endpoint<Output = Response>> Gate<E> {
             let config = &self.service.config;
             answer::keep(response, config.display_fresh, config.display_stale);
         }
-        match trouble.get() {
+        match ending.trouble() {
             Some(Trouble::TooLarge) => Err(too_large(limit)),
             Some(Trouble::TooSlow) => {
                 let seconds = self.service.config.body_pause_max.as_secs();
@@ -206,12 +211,14 @@ impl<E: Endpoint<Output = Response>> Gate<E> {
 impl<E: Endpoint<Output = Response>> Endpoint for Gate<E> {
     type Output = Response;
 
-    async fn call(&self, request: Request) -> poem::Result<Response> {
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let (shown, correlation) = match request_id(&request) {
             Ok(id) => id,
             Err(problem) => return Ok(problem.into_response()),
         };
         let method = request.method().clone();
+        let carries = carries_body(&request);
+        let waits = request.headers().contains_key(EXPECT);
         let span = tracing::info_span!(
             "request",
             id = %shown,
@@ -224,7 +231,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Gate<E> {
         let _in_flight = self.metrics.requests.begin();
         let mut noted = Noted::default();
         let mut response = async {
-            let response = match self.pass(request, correlation, &mut noted).await {
+            let response = match self.pass(&mut request, correlation, &mut noted).await {
                 Ok(response)
                     if response.status().is_client_error() || response.status().is_server_error() =>
                 {
@@ -239,6 +246,18 @@ impl<E: Endpoint<Output = Response>> Endpoint for Gate<E> {
         }
         .instrument(span)
         .await;
+        if carries {
+            let rest = match noted.body {
+                Some(ending) => ending.rest(),
+                None => Some(Box::pin(request.take_body().into_async_read()) as _),
+            };
+            // Whoever waits to be asked for the body is not asked.
+            if let Some(rest) = rest
+                && (waits || !read_out(rest).await)
+            {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+        }
         if method == Method::HEAD {
             response.set_body(());
         }
@@ -411,6 +430,13 @@ fn check_query(query: &str, operation: &Operation) -> Result<(), Problem> {
         seen.push(name.to_owned());
     }
     Ok(())
+}
+
+/// Whether a body comes that must be read before its connection can carry another request.
+fn carries_body(request: &Request) -> bool {
+    let chunked = request.headers().contains_key(TRANSFER_ENCODING);
+    request.version() < Version::HTTP_2
+        && (chunked || content_length(request).is_some_and(|length| length > 0))
 }
 
 fn content_length(request: &Request) -> Option<u64> {

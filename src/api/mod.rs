@@ -20,6 +20,7 @@ mod holdings;
 mod households;
 mod imports;
 mod instruments;
+mod metered;
 mod metrics;
 mod models;
 mod operations;
