@@ -224,6 +224,11 @@ impl Currency {
         std::str::from_utf8(&self.0[..length]).expect("a code is made of ASCII letters and digits")
     }
 
+    /// The codes that [`parse`](Self::parse) takes, in capital letters.
+    pub fn known() -> impl Iterator<Item = &'static str> {
+        KNOWN.iter().map(|(code, _)| *code)
+    }
+
     /// Digits after the point that amounts are shown with: 2 for dollars, 0 for yen.
     #[must_use]
     pub fn places(&self) -> u32 {

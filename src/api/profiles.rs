@@ -12,7 +12,7 @@ use super::problem::Problem;
 use super::record::{record, schema};
 use super::scalar::{
     Advisor as AdvisorKey, CurrencyCode, Date, Exact, Instrument as InstrumentKey, Party as PartyKey,
-    Portfolio as PortfolioKey, Review as ReviewKey, Sequence, Time, TimeOrDate,
+    Portfolio as PortfolioKey, Review as ReviewKey, Sequence, Time, TimeOrDate, Version,
 };
 use super::seen;
 use super::service::Service;
@@ -466,7 +466,7 @@ impl Profiles {
         /// The client
         party: Path<PartyKey>,
         /// The version
-        version: Path<u32>,
+        version: Path<Version>,
         /// Only what held by then; a date or an instant, whose day in UTC counts; today if not said
         as_of: Query<Option<TimeOrDate>>,
         /// Only what had been recorded by then; a date means the end of that day, UTC
@@ -475,7 +475,7 @@ impl Profiles {
         at_sequence: Query<Option<Sequence>>,
     ) -> Result<Found<ProfileItem>, Problem> {
         let moment = seen::moment(as_of.0, known_at.0, at_sequence.0)?;
-        let (id, version) = (party.0.0, version.0);
+        let (id, version) = (party.0.0, version.0.0);
         firm::one(
             &self.0,
             question,

@@ -78,7 +78,7 @@ scalar!(
     CurrencyCode(daybook_schemas::Currency),
     "currency",
     "A currency's code",
-    |schema| schema
+    |schema| MetaSchema { pattern: Some("^[A-Z0-9]{2,8}$".to_owned()), ..schema }
 );
 
 macro_rules! id {
@@ -88,7 +88,7 @@ macro_rules! id {
             $name($inner),
             "id",
             $description,
-            |schema| MetaSchema { pattern: Some("^[0-9a-hjkmnp-tv-z]{26}$".to_owned()), ..schema }
+            |schema| MetaSchema { pattern: Some("^[0-7][0-9a-hjkmnp-tv-z]{25}$".to_owned()), ..schema }
         );
 
         impl ParseFromParameter for $name {
@@ -126,51 +126,79 @@ id! {
     Review(daybook_schemas::ReviewId), "A review's id";
 }
 
-/// A place in the ledger, from 1.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Sequence(pub(super) u64);
+/// A whole number within bounds.
+macro_rules! whole {
+    ($(#[$doc:meta])* $name:ident($inner:ident), $format:literal, $most:expr, $most_in_schema:literal, $described:literal, $asked:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub(super) struct $name(pub(super) $inner);
 
-impl Type for Sequence {
-    const IS_REQUIRED: bool = true;
-    type RawValueType = Self;
-    type RawElementValueType = Self;
+        impl Type for $name {
+            const IS_REQUIRED: bool = true;
+            type RawValueType = Self;
+            type RawElementValueType = Self;
 
-    fn name() -> Cow<'static, str> {
-        "integer_sequence".into()
-    }
+            fn name() -> Cow<'static, str> {
+                concat!("integer_", stringify!($name)).to_lowercase().into()
+            }
 
-    fn schema_ref() -> MetaSchemaRef {
-        MetaSchemaRef::Inline(Box::new(MetaSchema {
-            minimum: Some(0.0),
-            description: Some("A place in the ledger"),
-            ..MetaSchema::new_with_format("integer", "uint64")
-        }))
-    }
+            fn schema_ref() -> MetaSchemaRef {
+                MetaSchemaRef::Inline(Box::new(MetaSchema {
+                    minimum: Some(0.0),
+                    maximum: Some($most_in_schema),
+                    description: Some($described),
+                    ..MetaSchema::new_with_format("integer", $format)
+                }))
+            }
 
-    fn as_raw_value(&self) -> Option<&Self> {
-        Some(self)
-    }
+            fn as_raw_value(&self) -> Option<&Self> {
+                Some(self)
+            }
 
-    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
-        Box::new(std::iter::once(self))
-    }
-}
-
-impl ToJSON for Sequence {
-    fn to_json(&self) -> Option<Value> {
-        Some(self.0.into())
-    }
-}
-
-impl ParseFromParameter for Sequence {
-    fn parse_from_parameter(text: &str) -> ParseResult<Self> {
-        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        match text.parse() {
-            Ok(number) if digits => Ok(Self(number)),
-            _ => Err(ParseError::custom("write the sequence of an event: a whole number")),
+            fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+                Box::new(std::iter::once(self))
+            }
         }
-    }
+
+        impl ToJSON for $name {
+            fn to_json(&self) -> Option<Value> {
+                Some(self.0.into())
+            }
+        }
+
+        impl ParseFromParameter for $name {
+            fn parse_from_parameter(text: &str) -> ParseResult<Self> {
+                let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+                match text.parse() {
+                    Ok(number) if digits && number <= $most => Ok(Self(number)),
+                    _ => Err(ParseError::custom(format_args!(
+                        "write {}: a whole number up to {}",
+                        $asked, $most
+                    ))),
+                }
+            }
+        }
+    };
 }
+
+whole!(
+    /// A place in the ledger, from 1; at most what every reader of JSON holds exactly.
+    Sequence(u64),
+    "uint64",
+    9_000_000_000_000_000_u64,
+    9.0e15,
+    "A place in the ledger",
+    "the sequence of an event"
+);
+whole!(
+    /// A version of what is written anew as a whole, from 1.
+    Version(u32),
+    "uint32",
+    u32::MAX,
+    4_294_967_295.0,
+    "A version, from 1",
+    "the number of a version"
+);
 
 /// A moment as a caller writes it: an instant, or a day.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -192,9 +220,12 @@ impl Type for TimeOrDate {
 
     fn schema_ref() -> MetaSchemaRef {
         MetaSchemaRef::Inline(Box::new(MetaSchema {
-            description: Some("RFC 3339, or a date"),
+            description: Some("RFC 3339, or a date; of the years 1900 to 2200"),
             example: Some("2024-03-01T15:30:00Z".into()),
-            ..MetaSchema::new("string")
+            any_of: ["date-time", "date"]
+                .map(|format| MetaSchemaRef::Inline(Box::new(MetaSchema::new_with_format("string", format))))
+                .into(),
+            ..MetaSchema::ANY
         }))
     }
 

@@ -126,7 +126,7 @@ batch! {
 }
 
 /// The figures that can be asked for.
-const FIGURES: &[&str] = &[
+pub(super) const FIGURES: &[&str] = &[
     "cash",
     "market_value",
     "equity",
@@ -142,7 +142,7 @@ const FIGURES: &[&str] = &[
     "unaccounted_cash",
 ];
 /// The fractions that can be asked for.
-const FRACTIONS: &[&str] = &[
+pub(super) const FRACTIONS: &[&str] = &[
     "cash_weight",
     "invested_weight",
     "gain",

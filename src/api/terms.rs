@@ -39,7 +39,7 @@ record! {
 
 record! {
     /// Who owns a portfolio from a day on.
-    OwnersItem {
+    OwnershipItem {
         /// The owners; their shares sum to one. Of owners whom the caller may not know of, nothing is said
         owners: Vec<OwnerItem>,
         /// The first day
@@ -319,7 +319,7 @@ impl Terms {
         cursor: Query<Option<String>>,
         /// How many items the page has at most
         limit: Query<Option<Limit>>,
-    ) -> Result<Found<List<OwnersItem>>, Problem> {
+    ) -> Result<Found<List<OwnershipItem>>, Problem> {
         let moment = seen::moment(as_of.0, known_at.0, at_sequence.0)?;
         let page = Page::read(&question, cursor.0.as_deref(), limit.0)?;
         let id = id.0.0;
@@ -345,7 +345,7 @@ impl Terms {
                     _ => &[],
                 };
                 let present = seen.library.firm.owners(id, seen.at);
-                Ok(OwnersItem {
+                Ok(OwnershipItem {
                     owners: shown_owners(seen, &caller, owners),
                     from: fact.from.into(),
                     in_force: present.is_some_and(|said| said.meta.sequence == fact.entered.sequence),

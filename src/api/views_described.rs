@@ -486,7 +486,7 @@ schema! {
 
 schema! {
     /// A figure of all portfolios, and which lie far above the others.
-    Outliers {
+    OutlyingFigure {
         /// How many portfolios have the figure
         count: u32,
         /// How many have it not
@@ -562,9 +562,9 @@ schema! {
         /// Exceptions in the period
         overrides: OverridesOfPeriod,
         /// The lesser of purchases and sales in the period, as a part of mean equity
-        turnover: Outliers,
+        turnover: OutlyingFigure,
         /// Charges and standalone costs in the period, taxes left out, as a part of mean equity
-        costs: Outliers,
+        costs: OutlyingFigure,
         /// What all assets rest on
         concentration: ConcentrationOfBook,
         /// Figure by figure, why it is absent

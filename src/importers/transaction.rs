@@ -14,6 +14,9 @@ pub(super) use rules::{Type, UNITS_ADDED};
 use rust_decimal::Decimal;
 use std::collections::HashMap;
 
+/// What the column `type` may say.
+pub(crate) const TYPES: &[&str] = Type::NAMES;
+
 /// Where a transaction stands among others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Place {
