@@ -1,6 +1,8 @@
 //! The integration tests: one binary, a file for each capability, driving the real executable.
 
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod brokers;
@@ -18,6 +20,7 @@ mod durability;
 mod edges;
 #[cfg(test)]
 mod firm;
+#[cfg(test)]
 #[cfg(test)]
 mod imports;
 #[cfg(test)]

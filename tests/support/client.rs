@@ -96,6 +96,16 @@ impl Client {
         self.try_send(method, path, headers, body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
+    /// The status that a stream begins with; what comes after it is not waited for.
+    pub(crate) fn first_of_stream(&self, path: &str) -> u16 {
+        let mut request = Request::builder().method("GET").uri(format!("{}{path}", self.url));
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        let response = self.agent.run(request.body(()).unwrap());
+        response.unwrap_or_else(|error| panic!("GET {path}: {error}")).status().as_u16()
+    }
+
     /// Reads a resource.
     pub(crate) fn get(&self, path: &str) -> Answer {
         self.send("GET", path, &[], None)
