@@ -21,6 +21,7 @@ mod edges;
 #[cfg(test)]
 mod firm;
 #[cfg(test)]
+mod fortnight;
 #[cfg(test)]
 mod imports;
 #[cfg(test)]
