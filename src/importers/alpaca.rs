@@ -14,10 +14,10 @@ pub(super) use file::read;
 pub(crate) use page::Row;
 
 use super::desk::Desk;
-use super::faults::printable;
+use super::kept::Origin;
 use super::{Context, Draft, PortfolioFacts, Role, identity};
 use activity::{Activity, Aside};
-use daybook_schemas::events::{Event, QuarantineReason, RawRow, RecordQuarantined};
+use daybook_schemas::events::{QuarantineReason, RawRow};
 use daybook_schemas::{
     AccountId, Day, Phase, PortfolioId, Quantity, Sealed, Strategy, Timestamp, When, stream,
 };
@@ -483,18 +483,16 @@ impl Translation<'_, '_> {
         let day = read.day.or_else(|| read.time.map(|time| time.day_in(self.portfolio.zone)));
         let counted = day.unwrap_or(self.binding.today);
         let when = When::On { day: counted, phase: Phase::Close, rank: 0 };
-        let event: Event = RecordQuarantined {
-            format: BROKER.into(),
-            portfolio: Some(self.portfolio.id),
-            account: Some(self.account),
+        let origin = Origin {
+            format: BROKER,
+            portfolio: self.portfolio,
+            account: self.account,
             line: (row.line > 0).then_some(row.line),
-            column: aside.field.map(Into::into),
-            reason: aside.reason.clone(),
-            detail: self.seal(&printable(aside.detail.clone()))?,
             day,
-            raw: self.seal(&RawRow::keep(row.text))?,
-        }
-        .into();
+        };
+        let raw = self.seal(&RawRow::keep(row.text))?;
+        let event = origin.aside(self.desk.context.keys(), aside.clone(), raw);
+        let event = event.map_err(|error| Unbound::NoKey(error.to_string()))?;
         // One row may be kept aside for what it says today and again for what it says tomorrow.
         let identity = if read.id.is_empty() {
             read.identity.clone()
@@ -520,7 +518,7 @@ impl Translation<'_, '_> {
 
 /// Why a row is kept aside that contradicts what the ledger holds under its id.
 fn contradiction(detail: &str) -> Aside {
-    Aside { reason: QuarantineReason::ConflictingContent, field: Some("id"), detail: detail.to_owned() }
+    Aside { reason: QuarantineReason::ConflictingContent, column: Some("id"), detail: detail.to_owned() }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod desk;
 mod faults;
 pub(crate) mod identity;
 pub(crate) mod invisible;
+mod kept;
 pub(crate) mod nearest;
 pub(crate) mod prices;
 mod robinhood;

@@ -8,23 +8,21 @@ mod happenings;
 mod line;
 
 use super::desk::{Desk, Sought};
-use super::faults::{Faults, printable};
+use super::faults::Faults;
+use super::kept::{self, Aside, Origin};
 use super::rows::{Row, Rows};
 use super::transaction::{multiplier_of, worth};
-use super::{
-    Context, Draft, Fault, InstrumentFacts, Parsed, PortfolioFacts, Resolution, Role, Warning, identity,
-};
+use super::{Context, Fault, InstrumentFacts, Parsed, PortfolioFacts, Resolution, Warning, identity};
 use codes::Meaning;
 use daybook_schemas::events::{
     CapitalReturned, CashAdjusted, CashInLieuPaid, CashTransferKind, CashTransferred, DistributionKind,
     DividendPosted, Effect, Entry, Event, ExchangeKind, ExchangeLeg, FeePosted, HoldingDistributed,
-    IdentifierScheme, InterestPosted, OptionSettled, PositionExchanged, QuarantineReason, RawRow,
-    RecordQuarantined, Reported, RewardPosted, Scope, SecuritiesTransferKind, SecuritiesTransferred, Side,
-    SplitApplied, TaxPosted, TradeExecuted,
+    IdentifierScheme, InterestPosted, OptionSettled, PositionExchanged, QuarantineReason, RawRow, Reported,
+    RewardPosted, Scope, SecuritiesTransferKind, SecuritiesTransferred, Side, SplitApplied, TaxPosted,
+    TradeExecuted,
 };
 use daybook_schemas::{
-    AccountId, Currency, Day, Group, InstrumentId, Money, Phase, Price, Quantity, Sealed, Timestamp, When,
-    stream,
+    Currency, Day, Group, InstrumentId, Money, Phase, Price, Quantity, Sealed, Timestamp, When,
 };
 use line::{Column, Header, Line};
 use rust_decimal::Decimal;
@@ -33,44 +31,19 @@ use std::io::Read;
 
 /// The currency of all that Robinhood reports.
 const CURRENCY: Currency = Currency::USD;
+/// What the format is called, and the broker.
+const FORMAT: &str = "robinhood";
 /// The label of the account, which the report does not name.
 const ACCOUNT: &str = "robinhood";
 /// How many rows pass between two reports of progress.
 const PROGRESS_ROWS: u64 = 1024;
 
-/// Why a row is kept aside.
-#[derive(Clone, PartialEq, Eq, Debug)]
-struct Aside {
-    reason: QuarantineReason,
-    column: Option<&'static str>,
-    detail: String,
-}
+/// A row as it stands in the file.
+type Kept = super::kept::Kept<Line>;
 
-impl Aside {
-    fn new(reason: QuarantineReason, column: &'static str, detail: impl Into<String>) -> Self {
-        Self { reason, column: Some(column), detail: detail.into() }
-    }
-
-    fn missing(column: &'static str, code: &str) -> Self {
-        let detail = format!("a row of the code `{code}` needs `{column}`");
-        Self::new(QuarantineReason::MissingField, column, detail)
-    }
-}
-
-/// A row as it stands in the file, and what it says if that can be read.
-struct Kept {
-    number: u64,
-    raw: String,
-    content: [u8; 32],
-    ordinal: u64,
-    line: Result<Line, Aside>,
-}
-
-impl Kept {
-    fn bad(number: u64, raw: String, aside: Aside) -> Self {
-        let content = identity::content([("raw", raw.as_str())].into_iter());
-        Self { number, raw, content, ordinal: 0, line: Err(aside) }
-    }
+/// A row of a code lacks a column.
+fn missing(column: &'static str, code: &str) -> Aside {
+    Aside::missing(column, &format!("a row of the code `{code}`"))
 }
 
 pub(super) fn read(
@@ -84,20 +57,10 @@ pub(super) fn read(
     let mut warnings = Vec::new();
     let rows = read_rows(file_name, input, &mut faults, &mut warnings, progress);
     let Some(mut rows) = rows.filter(|_| faults.is_empty()) else { return Err(faults.into_sorted()) };
-    if is_newest_first(&rows) {
-        rows.reverse();
-    }
-    let mut equals: HashMap<[u8; 32], u64> = HashMap::new();
-    for row in &mut rows {
-        row.content = identity::under_key(row.content, context.keys(), portfolio)
-            .expect("that the key is there was asked before the first row");
-        let count = equals.entry(row.content).or_default();
-        row.ordinal = *count;
-        *count += 1;
-    }
+    kept::in_order(&mut rows, |line| line.activity, portfolio, context);
     let mut file = File {
         portfolio,
-        desk: Desk::new(context, Some(portfolio), Some("robinhood")),
+        desk: Desk::new(context, Some(portfolio), Some(FORMAT)),
         ranks: HashMap::new(),
         numbered: BTreeSet::new(),
         newest: rows.iter().filter_map(|row| row.line.as_ref().ok().map(|line| line.activity)).max(),
@@ -153,8 +116,7 @@ fn read_rows(
         };
         if let Some((number, raw)) = last.take() {
             let detail = "the row says one thing only, and rows follow it".to_owned();
-            let aside = Aside { reason: QuarantineReason::BadRow, column: None, detail };
-            kept.push(Kept::bad(number, raw, aside));
+            kept.push(Kept::bad(number, raw, Aside::of_row(detail)));
         }
         match next {
             Err(trouble) if trouble.fatal => {
@@ -165,16 +127,14 @@ fn read_rows(
                 return None;
             }
             Err(trouble) => {
-                let aside = Aside { reason: QuarantineReason::BadRow, column: None, detail: trouble.text };
-                kept.push(Kept::bad(trouble.line, trouble.raw, aside));
+                kept.push(Kept::bad(trouble.line, trouble.raw, Aside::of_row(trouble.text)));
             }
             Ok(()) if known.may_be_disclaimer(&row) => last = Some((row.line, row.raw.clone())),
             Ok(()) => match known.line(&row) {
                 Err(aside) => kept.push(Kept::bad(row.line, row.raw.clone(), aside)),
                 Ok(line) => {
                     let content = line.content();
-                    let raw = row.raw.clone();
-                    kept.push(Kept { number: row.line, raw, content, ordinal: 0, line: Ok(line) });
+                    kept.push(Kept::good(row.line, row.raw.clone(), content, line));
                 }
             },
         }
@@ -190,15 +150,6 @@ fn read_rows(
     };
     faults.push(Fault::of_file(file_name, nothing));
     None
-}
-
-/// Whether the rows run from the newest to the oldest, as Robinhood writes them.
-fn is_newest_first(rows: &[Kept]) -> bool {
-    let days: Vec<Day> =
-        rows.iter().filter_map(|row| row.line.as_ref().ok().map(|line| line.activity)).collect();
-    let back = days.windows(2).filter(|pair| pair[1] < pair[0]).count();
-    let forward = days.windows(2).filter(|pair| pair[1] > pair[0]).count();
-    back >= forward
 }
 
 /// The file while its rows are turned into events.
@@ -218,7 +169,6 @@ type Held = (InstrumentId, InstrumentFacts);
 impl File<'_> {
     /// Turns a row into its event, or keeps it aside; the text of what stops the whole import.
     fn record(&mut self, row: &Kept, group: Option<&String>, file_name: &str) -> Result<(), String> {
-        let identity = identity::of_content(&row.content, row.ordinal);
         let day = row.line.as_ref().ok().map(|line| line.activity);
         let phase = row
             .line
@@ -266,55 +216,12 @@ impl File<'_> {
         };
         let references = self.desk.take_drafts();
         self.parsed.drafts.extend(references);
-        let portfolio = self.portfolio.id;
-        let (event, stream, identity, role) = match event {
-            Ok(event) => (
-                event,
-                stream::portfolio(portfolio),
-                format!("robinhood:{portfolio}:{identity}"),
-                Role::Entry,
-            ),
-            Err(aside) => {
-                self.parsed.quarantined += 1;
-                let identity = format!("quarantine:robinhood:{portfolio}:{identity}");
-                let stream = stream::sync("robinhood", &account.to_string());
-                (self.aside(row, aside, account, day, raw)?, stream, identity, Role::Quarantine)
-            }
-        };
-        self.parsed.drafts.push(Draft {
-            event,
-            stream,
-            occurred_at,
-            identity: Some(identity),
-            content_hash: row.content,
-            line: row.number,
-            role,
-        });
+        self.parsed.quarantined += u64::from(event.is_err());
+        let origin =
+            Origin { format: FORMAT, portfolio: self.portfolio, account, line: Some(row.number), day };
+        let draft = row.draft(event, &origin, self.desk.context.keys(), raw, occurred_at);
+        self.parsed.drafts.push(draft.map_err(|error| error.to_string())?);
         Ok(())
-    }
-
-    fn aside(
-        &self,
-        row: &Kept,
-        aside: Aside,
-        account: AccountId,
-        day: Option<Day>,
-        raw: Sealed<RawRow>,
-    ) -> Result<Event, String> {
-        let (keys, key) = (self.desk.context.keys(), self.portfolio.key);
-        let detail = Sealed::seal(keys, key, &printable(aside.detail)).map_err(|error| error.to_string())?;
-        Ok(RecordQuarantined {
-            format: "robinhood".into(),
-            portfolio: Some(self.portfolio.id),
-            account: Some(account),
-            line: Some(row.number),
-            column: aside.column.map(Into::into),
-            reason: aside.reason,
-            detail,
-            day,
-            raw,
-        }
-        .into())
     }
 }
 
@@ -460,7 +367,7 @@ impl Reading<'_, '_> {
             return Err(Aside::new(QuarantineReason::BadField, Column::Price.name(), detail));
         }
         if line.amount.is_none() {
-            let price = line.price.ok_or_else(|| Aside::missing(Column::Amount.name(), &line.code))?;
+            let price = line.price.ok_or_else(|| missing(Column::Amount.name(), &line.code))?;
             worth(quantity, price, multiplier).map_err(|_| {
                 let detail = "Quantity × Price needs more than 28 digits, and `Amount` is empty";
                 Aside::new(QuarantineReason::MissingField, Column::Amount.name(), detail)
@@ -562,7 +469,7 @@ impl Reading<'_, '_> {
         let line = self.line;
         let cash = line.amount.filter(|amount| !amount.is_zero()).map(|amount| Money::new(amount, CURRENCY));
         let (gave, received) = match line.quantity.filter(|quantity| !quantity.is_zero()) {
-            None if cash.is_none() => return Err(Aside::missing(Column::Quantity.name(), &line.code)),
+            None if cash.is_none() => return Err(missing(Column::Quantity.name(), &line.code)),
             None => (None, None),
             Some(quantity) => {
                 // What went for cash needs no other side.
@@ -586,7 +493,7 @@ impl Reading<'_, '_> {
     /// The units, which are not zero.
     fn quantity(&self) -> Result<Quantity, Aside> {
         let quantity = self.line.quantity.filter(|quantity| !quantity.is_zero());
-        quantity.map(Quantity::new).ok_or_else(|| Aside::missing(Column::Quantity.name(), &self.line.code))
+        quantity.map(Quantity::new).ok_or_else(|| missing(Column::Quantity.name(), &self.line.code))
     }
 
     /// The units, negative where they went.
@@ -597,13 +504,12 @@ impl Reading<'_, '_> {
 
     /// The effect on cash.
     fn amount(&self) -> Result<Money, Aside> {
-        let amount =
-            self.line.amount.ok_or_else(|| Aside::missing(Column::Amount.name(), &self.line.code))?;
+        let amount = self.line.amount.ok_or_else(|| missing(Column::Amount.name(), &self.line.code))?;
         Ok(Money::new(amount, CURRENCY))
     }
 
     fn held(&mut self) -> Result<Held, Aside> {
-        self.find(true)?.ok_or_else(|| Aside::missing(Column::Instrument.name(), &self.line.code))
+        self.find(true)?.ok_or_else(|| missing(Column::Instrument.name(), &self.line.code))
     }
 
     /// What something was paid for, where the row says.

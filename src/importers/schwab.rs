@@ -8,24 +8,23 @@ mod happenings;
 mod line;
 
 use super::desk::{Desk, Sought};
-use super::faults::{Faults, printable};
+use super::faults::Faults;
+use super::kept::{self, Aside, Origin};
 use super::rows::{Row, Rows};
 use super::symbols::{self, Form, Symbol};
 use super::transaction::{multiplier_of, worth};
-use super::{
-    Context, Draft, Fault, InstrumentFacts, Parsed, PortfolioFacts, Resolution, Role, Warning, identity,
-};
+use super::{Context, Fault, InstrumentFacts, Parsed, PortfolioFacts, Resolution, Warning, identity};
 use actions::{Meaning, Share};
 use daybook_schemas::events::{
     CapitalReturned, CashAdjusted, CashInLieuPaid, CashTransferred, Charge, ChargeKind, DistributionKind,
     DividendPosted, Effect, Entry, Event, ExchangeKind, ExchangeLeg, FeePosted, HoldingDistributed,
     IdentifierScheme, InstrumentClass, InterestPosted, OptionSettled, PositionExchanged, QuarantineReason,
-    RawRow, RecordQuarantined, Reported, RewardPosted, Scope, SecuritiesTransferred, Side, SplitApplied,
-    TaxPosted, TradeExecuted,
+    RawRow, Reported, RewardPosted, Scope, SecuritiesTransferred, Side, SplitApplied, TaxPosted,
+    TradeExecuted,
 };
 use daybook_schemas::{
-    AccountId, Currency, Day, Group, InstrumentId, Money, Multiplier, Phase, Price, Quantity, Sealed,
-    Timestamp, When, decimal, stream,
+    Currency, Day, Group, InstrumentId, Money, Multiplier, Phase, Price, Quantity, Sealed, Timestamp, When,
+    decimal,
 };
 use line::{Header, Line};
 use rust_decimal::Decimal;
@@ -34,37 +33,19 @@ use std::io::Read;
 
 /// The currency of all that Schwab keeps.
 const CURRENCY: Currency = Currency::USD;
+/// What the format is called, and the broker.
+const FORMAT: &str = "schwab";
 /// The label of the account where the file names none.
 const ACCOUNT: &str = "schwab";
 /// How many rows pass between two reports of progress.
 const PROGRESS_ROWS: u64 = 1024;
 
-/// Why a row is kept aside.
-#[derive(Clone, PartialEq, Eq, Debug)]
-struct Aside {
-    reason: QuarantineReason,
-    column: Option<&'static str>,
-    detail: String,
-}
+/// A row as it stands in the file.
+type Kept = super::kept::Kept<Line>;
 
-impl Aside {
-    fn new(reason: QuarantineReason, column: &'static str, detail: impl Into<String>) -> Self {
-        Self { reason, column: Some(column), detail: detail.into() }
-    }
-
-    fn missing(column: &'static str, action: &str) -> Self {
-        let detail = format!("a row of the action `{action}` needs `{column}`");
-        Self::new(QuarantineReason::MissingField, column, detail)
-    }
-}
-
-/// A row as it stands in the file, and what it says if that can be read.
-struct Kept {
-    number: u64,
-    raw: String,
-    content: [u8; 32],
-    ordinal: u64,
-    line: Result<Line, Aside>,
+/// A row of an action lacks a column.
+fn missing(column: &'static str, action: &str) -> Aside {
+    Aside::missing(column, &format!("a row of the action `{action}`"))
 }
 
 pub(super) fn read(
@@ -80,21 +61,11 @@ pub(super) fn read(
     let Some((account, mut rows)) = table.filter(|_| faults.is_empty()) else {
         return Err(faults.into_sorted());
     };
-    if is_newest_first(&rows) {
-        rows.reverse();
-    }
-    let mut equals: HashMap<[u8; 32], u64> = HashMap::new();
-    for row in &mut rows {
-        row.content = identity::under_key(row.content, context.keys(), portfolio)
-            .expect("that the key is there was asked before the first row");
-        let count = equals.entry(row.content).or_default();
-        row.ordinal = *count;
-        *count += 1;
-    }
+    kept::in_order(&mut rows, |line| line.posted, portfolio, context);
     let mut file = File {
         portfolio,
         account: &account,
-        desk: Desk::new(context, Some(portfolio), Some("schwab")),
+        desk: Desk::new(context, Some(portfolio), Some(FORMAT)),
         ranks: HashMap::new(),
         newest: rows.iter().filter_map(|row| row.line.as_ref().ok().map(|line| line.posted)).max(),
         parsed: Parsed { rows: rows.len() as u64, ..Parsed::default() },
@@ -167,24 +138,18 @@ fn read_rows(
                 return None;
             }
             Err(trouble) => {
-                let content = identity::content([("raw", trouble.raw.as_str())].into_iter());
-                let aside = Aside { reason: QuarantineReason::BadRow, column: None, detail: trouble.text };
-                kept.push(Kept {
-                    number: trouble.line,
-                    raw: trouble.raw,
-                    content,
-                    ordinal: 0,
-                    line: Err(aside),
-                });
+                kept.push(Kept::bad(trouble.line, trouble.raw, Aside::of_row(trouble.text)));
             }
             Ok(()) if Header::is_total(&row) => {}
             Ok(()) => {
-                let line = known.line(&row);
-                let content = match &line {
-                    Ok(line) => line.content(&account.label),
-                    Err(_) => identity::content([("raw", row.raw.as_str())].into_iter()),
-                };
-                kept.push(Kept { number: row.line, raw: row.raw.clone(), content, ordinal: 0, line });
+                let raw = row.raw.clone();
+                kept.push(match known.line(&row) {
+                    Ok(line) => {
+                        let content = line.content(&account.label);
+                        Kept::good(row.line, raw, content, line)
+                    }
+                    Err(aside) => Kept::bad(row.line, raw, aside),
+                });
             }
         }
         if (kept.len() as u64).is_multiple_of(PROGRESS_ROWS) {
@@ -219,15 +184,6 @@ fn title(row: &Row, account: &mut Account) {
         .map(Into::into);
 }
 
-/// Whether the rows run from the newest to the oldest, as Schwab writes them.
-fn is_newest_first(rows: &[Kept]) -> bool {
-    let days: Vec<Day> =
-        rows.iter().filter_map(|row| row.line.as_ref().ok().map(|line| line.posted)).collect();
-    let back = days.windows(2).filter(|pair| pair[1] < pair[0]).count();
-    let forward = days.windows(2).filter(|pair| pair[1] > pair[0]).count();
-    back >= forward
-}
-
 /// The file while its rows are turned into events.
 struct File<'f> {
     portfolio: &'f PortfolioFacts,
@@ -244,7 +200,6 @@ type Held = (InstrumentId, InstrumentFacts);
 impl File<'_> {
     /// Turns a row into its event, or keeps it aside; the text of what stops the whole import.
     fn record(&mut self, row: &Kept, group: Option<&Share>, file_name: &str) -> Result<(), String> {
-        let identity = identity::of_content(&row.content, row.ordinal);
         let day = row.line.as_ref().ok().map(Line::day);
         let phase = row
             .line
@@ -294,52 +249,13 @@ impl File<'_> {
         };
         let references = self.desk.take_drafts();
         self.parsed.drafts.extend(references);
-        let portfolio = self.portfolio.id;
-        let (event, stream, identity, role) = match event {
-            Ok(event) => {
-                (event, stream::portfolio(portfolio), format!("schwab:{portfolio}:{identity}"), Role::Entry)
-            }
-            Err(aside) => {
-                self.parsed.quarantined += 1;
-                let identity = format!("quarantine:schwab:{portfolio}:{identity}");
-                let stream = stream::sync("schwab", &account.to_string());
-                (self.aside(row, aside, account, day, raw)?, stream, identity, Role::Quarantine)
-            }
-        };
-        self.parsed.drafts.push(Draft {
-            event,
-            stream,
-            occurred_at: when.occurs(self.portfolio.zone),
-            identity: Some(identity),
-            content_hash: row.content,
-            line: row.number,
-            role,
-        });
+        self.parsed.quarantined += u64::from(event.is_err());
+        let origin =
+            Origin { format: FORMAT, portfolio: self.portfolio, account, line: Some(row.number), day };
+        let draft =
+            row.draft(event, &origin, self.desk.context.keys(), raw, when.occurs(self.portfolio.zone));
+        self.parsed.drafts.push(draft.map_err(|error| error.to_string())?);
         Ok(())
-    }
-
-    fn aside(
-        &self,
-        row: &Kept,
-        aside: Aside,
-        account: AccountId,
-        day: Option<Day>,
-        raw: Sealed<RawRow>,
-    ) -> Result<Event, String> {
-        let (keys, key) = (self.desk.context.keys(), self.portfolio.key);
-        let detail = Sealed::seal(keys, key, &printable(aside.detail)).map_err(|error| error.to_string())?;
-        Ok(RecordQuarantined {
-            format: "schwab".into(),
-            portfolio: Some(self.portfolio.id),
-            account: Some(account),
-            line: Some(row.number),
-            column: aside.column.map(Into::into),
-            reason: aside.reason,
-            detail,
-            day,
-            raw,
-        }
-        .into())
     }
 }
 
@@ -461,7 +377,7 @@ impl Reading<'_, '_> {
                     );
                     return Err(Aside::new(QuarantineReason::Contradiction, "Amount", detail));
                 }
-                (None, None) => return Err(Aside::missing("Amount", &line.action)),
+                (None, None) => return Err(missing("Amount", &line.action)),
             },
             Meaning::Split => SplitApplied {
                 entry,
@@ -526,7 +442,7 @@ impl Reading<'_, '_> {
 
     /// The instrument of the row, listed provisionally where nobody knows it.
     fn instrument(&mut self) -> Result<Held, Aside> {
-        self.optional_held()?.ok_or_else(|| Aside::missing("Symbol", &self.line.action))
+        self.optional_held()?.ok_or_else(|| missing("Symbol", &self.line.action))
     }
 
     fn optional_instrument(&mut self) -> Result<Option<InstrumentId>, Aside> {
@@ -591,10 +507,10 @@ impl Reading<'_, '_> {
         let (instrument, facts) = self.instrument()?;
         let quantity = self.quantity()?.get().abs();
         if quantity.is_zero() {
-            return Err(Aside::missing("Quantity", &line.action));
+            return Err(missing("Quantity", &line.action));
         }
         if line.amount.is_none() && line.price.is_none() {
-            return Err(Aside::missing("Amount", &line.action));
+            return Err(missing("Amount", &line.action));
         }
         let amount = line.amount.map(|amount| Money::new(amount, CURRENCY));
         let wrong_way = |amount: Decimal| match side {
@@ -667,7 +583,7 @@ impl Reading<'_, '_> {
             _ if cash.is_some() && self.share.is_some() => (None, None),
             // Cash alone: the whole holding went.
             _ if cash.is_some() => (Some(leg(None)), None),
-            _ => return Err(Aside::missing("Quantity", &line.action)),
+            _ => return Err(missing("Quantity", &line.action)),
         };
         let cash = match cash {
             Some(_) => Some(self.gross()?),
@@ -680,7 +596,7 @@ impl Reading<'_, '_> {
 
     fn quantity(&self) -> Result<Quantity, Aside> {
         let quantity = self.line.quantity.filter(|quantity| !quantity.is_zero());
-        quantity.map(Quantity::new).ok_or_else(|| Aside::missing("Quantity", &self.line.action))
+        quantity.map(Quantity::new).ok_or_else(|| missing("Quantity", &self.line.action))
     }
 
     /// The effect on cash, of a row that can have no fee beside it.
@@ -689,13 +605,13 @@ impl Reading<'_, '_> {
             let detail = format!("a row of the action `{}` has no fee of its own", self.line.action);
             return Err(Aside::new(QuarantineReason::Contradiction, "Fees & Comm", detail));
         }
-        let amount = self.line.amount.ok_or_else(|| Aside::missing("Amount", &self.line.action))?;
+        let amount = self.line.amount.ok_or_else(|| missing("Amount", &self.line.action))?;
         Ok(Money::new(amount, CURRENCY))
     }
 
     /// The effect on cash before the fee beside it.
     fn gross(&self) -> Result<Money, Aside> {
-        let amount = self.line.amount.ok_or_else(|| Aside::missing("Amount", &self.line.action))?;
+        let amount = self.line.amount.ok_or_else(|| missing("Amount", &self.line.action))?;
         let gross = decimal::add(amount, self.line.fees.unwrap_or_default())
             .map_err(|error| Aside::new(QuarantineReason::BadField, "Amount", error.to_string()))?;
         Ok(Money::new(gross, CURRENCY))
@@ -726,8 +642,8 @@ fn is_option(symbol: &Symbol) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Format;
     use super::super::ledger_in_memory::Ledger;
+    use super::super::{Format, Role};
     use super::*;
     use daybook_schemas::events::DividendKind;
     use proptest::prelude::*;

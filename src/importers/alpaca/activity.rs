@@ -12,31 +12,15 @@ use std::fmt;
 /// The most characters of a text that names something.
 const TEXT_CHARS_MAX: usize = 200;
 
-/// Why a row is kept aside.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Aside {
-    pub(super) reason: QuarantineReason,
-    pub(super) field: Option<&'static str>,
-    pub(super) detail: String,
+pub(super) use crate::importers::kept::Aside;
+
+/// An activity of a type lacks a field.
+pub(super) fn missing(field: &'static str, activity_type: &str) -> Aside {
+    Aside::missing(field, &format!("an activity of the type `{activity_type}`"))
 }
 
-impl Aside {
-    pub(super) fn new(reason: QuarantineReason, field: &'static str, detail: impl Into<String>) -> Self {
-        Self { reason, field: Some(field), detail: detail.into() }
-    }
-
-    pub(super) fn of_row(detail: impl Into<String>) -> Self {
-        Self { reason: QuarantineReason::BadRow, field: None, detail: detail.into() }
-    }
-
-    pub(super) fn missing(field: &'static str, activity_type: &str) -> Self {
-        let detail = format!("an activity of the type `{activity_type}` needs `{field}`");
-        Self::new(QuarantineReason::MissingField, field, detail)
-    }
-
-    fn bad(field: &'static str, detail: impl Into<String>) -> Self {
-        Self::new(QuarantineReason::BadField, field, detail)
-    }
+fn bad(field: &'static str, detail: impl Into<String>) -> Aside {
+    Aside::new(QuarantineReason::BadField, field, detail)
 }
 
 /// The fields of an object as they stand. A field that stands twice is none: nobody can say which of them holds.
@@ -91,15 +75,15 @@ impl<'r> Activity<'r> {
     pub(super) fn text(&self, name: &'static str) -> Result<Option<String>, Aside> {
         let Some(raw) = self.raw(name) else { return Ok(None) };
         let text: String = serde_json::from_str(raw)
-            .map_err(|_| Aside::bad(name, format!("`{}` is not a text", decimal::shorten(raw))))?;
+            .map_err(|_| bad(name, format!("`{}` is not a text", decimal::shorten(raw))))?;
         let text = text.trim();
         if text.chars().count() > TEXT_CHARS_MAX {
-            return Err(Aside::bad(name, format!("the text is longer than {TEXT_CHARS_MAX} characters")));
+            return Err(bad(name, format!("the text is longer than {TEXT_CHARS_MAX} characters")));
         }
         // A name that was damaged on its way is another name.
         if text.contains(|letter: char| letter.is_control() || letter == char::REPLACEMENT_CHARACTER) {
             let text = decimal::shorten(text);
-            return Err(Aside::bad(name, format!("`{text}` holds characters that no name has")));
+            return Err(bad(name, format!("`{text}` holds characters that no name has")));
         }
         Ok(Some(text.to_owned()).filter(|text| !text.is_empty()))
     }
@@ -109,7 +93,7 @@ impl<'r> Activity<'r> {
         let Some(raw) = self.raw(name) else { return Ok(None) };
         let text = if raw.starts_with('"') {
             serde_json::from_str(raw)
-                .map_err(|_| Aside::bad(name, format!("`{}` is not a number", decimal::shorten(raw))))?
+                .map_err(|_| bad(name, format!("`{}` is not a number", decimal::shorten(raw))))?
         } else {
             raw.to_owned()
         };
@@ -117,13 +101,13 @@ impl<'r> Activity<'r> {
         if text.is_empty() {
             return Ok(None);
         }
-        number(text).map(Some).map_err(|detail| Aside::bad(name, detail))
+        number(text).map(Some).map_err(|detail| bad(name, detail))
     }
 
     /// An instant.
     pub(super) fn instant(&self, name: &'static str) -> Result<Option<Timestamp>, Aside> {
         let Some(text) = self.text(name)? else { return Ok(None) };
-        Timestamp::parse(&text).map(Some).map_err(|error| Aside::bad(name, error.to_string()))
+        Timestamp::parse(&text).map(Some).map_err(|error| bad(name, error.to_string()))
     }
 
     /// A day, written as one or as an instant on it.
@@ -134,7 +118,7 @@ impl<'r> Activity<'r> {
             Some((day, _)) => Timestamp::parse(&text).and_then(|_| Day::parse(day)),
             None => Day::parse(&text),
         };
-        day.map(Some).map_err(|error| Aside::bad(name, error.to_string()))
+        day.map(Some).map_err(|error| bad(name, error.to_string()))
     }
 
     /// The hash of all that the row says, whatever the order of its fields and the space between them: it recognises
@@ -240,7 +224,7 @@ mod tests {
         assert_eq!(number("a"), number("b"));
         assert_eq!(number("a"), number("f"));
         assert_eq!((number("c"), number("d"), number("z")), (None, None, None));
-        assert_eq!(row.number("e").unwrap_err().field, Some("e"));
+        assert_eq!(row.number("e").unwrap_err().column, Some("e"));
         assert!(row.text("b").is_err());
     }
 

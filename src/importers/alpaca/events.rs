@@ -1,7 +1,7 @@
 //! What an activity comes to: the event of each meaning.
 
 use super::Translation;
-use super::activity::Aside;
+use super::activity::{self, Aside};
 use super::kinds::Meaning;
 use super::said::Said;
 use crate::importers::desk::Sought;
@@ -484,7 +484,7 @@ impl Reading<'_, '_, '_, '_> {
     }
 
     fn missing(&self, field: &'static str) -> Aside {
-        Aside::missing(field, &self.said.activity_type)
+        activity::missing(field, &self.said.activity_type)
     }
 
     /// A row that moves units and cash, of a type that moves only one of them.

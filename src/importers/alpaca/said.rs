@@ -1,6 +1,6 @@
 //! What an activity says, before instruments are looked up: its type, its values, and what of them recognises it.
 
-use super::activity::{Activity, Aside};
+use super::activity::{self, Activity, Aside};
 use super::kinds::Meaning;
 use crate::importers::identity;
 use daybook_schemas::events::QuarantineReason;
@@ -19,7 +19,7 @@ impl Head {
             let detail = "the row states no `activity_type`, so it is no activity";
             return Err(Aside::new(QuarantineReason::MissingField, "activity_type", detail));
         };
-        let id = activity.text("id")?.ok_or_else(|| Aside::missing("id", &activity_type))?;
+        let id = activity.text("id")?.ok_or_else(|| activity::missing("id", &activity_type))?;
         Ok(Self { activity_type, id })
     }
 }
@@ -150,11 +150,11 @@ impl Said {
             // A row without a day was posted on one, in New York.
             (false, None) => match activity.instant("created_at")? {
                 Some(posted) => Some(posted.day_in(Zone::NEW_YORK)),
-                None => return Err(Aside::missing("date", &head.activity_type)),
+                None => return Err(activity::missing("date", &head.activity_type)),
             },
         };
         let time = match (fill, activity.instant("transaction_time")?) {
-            (true, None) => return Err(Aside::missing("transaction_time", &head.activity_type)),
+            (true, None) => return Err(activity::missing("transaction_time", &head.activity_type)),
             (true, time) => time,
             (false, _) => None,
         };

@@ -6,6 +6,7 @@ use daybook_schemas::events::{
     DividendKind, Effect, Entry, ExchangeKind, FeeKind, IdentifierScheme, InstrumentClass, InterestKind,
     OptionSettlement, Side, TaxKind, TradeExecuted,
 };
+use daybook_schemas::events::{Event, RecordQuarantined};
 use daybook_schemas::{AccountId, Money, Strategy, Zone};
 use proptest::prelude::{Just, any, prop, prop_assert_eq, prop_oneof, proptest};
 use proptest::strategy::Strategy as Shape;

@@ -1,7 +1,7 @@
 //! One row of Robinhood's report, read as far as its cells go.
 
-use super::Aside;
 use super::codes::Meaning;
+use super::{Aside, missing};
 use crate::importers::rows::Row;
 use crate::importers::symbols::{self, Form, OptionTerms, Symbol};
 use crate::importers::{identity, nearest};
@@ -111,7 +111,7 @@ impl Header {
     pub(super) fn line(&self, row: &Row) -> Result<Line, Aside> {
         if row.len() < self.cells || row.iter().skip(self.cells).any(|cell| !cell.trim().is_empty()) {
             let detail = format!("the row has {} cells and the header {}", row.len(), self.cells);
-            return Err(Aside { reason: QuarantineReason::BadRow, column: None, detail });
+            return Err(Aside::of_row(detail));
         }
         let cell = |column: Column| self.places[column as usize].map_or("", |place| row.cell(place).trim());
         let bad = |column: Column, detail| Aside::new(QuarantineReason::BadField, column.name(), detail);
@@ -125,7 +125,7 @@ impl Header {
         };
         let activity = date(Column::Activity)?;
         let code = collapse(cell(Column::Code));
-        let Some(activity) = activity else { return Err(Aside::missing(Column::Activity.name(), &code)) };
+        let Some(activity) = activity else { return Err(missing(Column::Activity.name(), &code)) };
         if code.is_empty() {
             let detail = "the row has no code, so what happened cannot be told";
             return Err(Aside::new(QuarantineReason::MissingField, Column::Code.name(), detail));

@@ -1,5 +1,5 @@
-use super::super::Format;
 use super::super::ledger_in_memory::Ledger;
+use super::super::{Format, Role};
 use super::*;
 use daybook_schemas::events::{
     DividendKind, FeeKind, InstrumentClass, InterestKind, OptionSettlement, RewardKind, TaxKind,

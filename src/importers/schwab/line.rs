@@ -120,7 +120,7 @@ impl Header {
     pub(super) fn line(&self, row: &Row) -> Result<Line, Aside> {
         if row.len() < self.cells || row.iter().skip(self.cells).any(|cell| !cell.trim().is_empty()) {
             let detail = format!("the row has {} cells and the header {}", row.len(), self.cells);
-            return Err(Aside { reason: QuarantineReason::BadRow, column: None, detail });
+            return Err(Aside::of_row(detail));
         }
         let cell = |column: Column| self.places[column as usize].map_or("", |place| row.cell(place).trim());
         let number = |column: Column| {
