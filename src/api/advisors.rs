@@ -4,9 +4,10 @@ use super::access::Caller;
 use super::answer::{Found, Made, Question};
 use super::attempt::Attempt;
 use super::body::{Fields, Input};
-use super::firm::{self, About, ContactItem, HistoryItem, PartyRef, Seen, ServingItem, TeamRef};
+use super::changes::{Asked, changes};
+use super::firm::{self, About, ContactItem, PartyRef, Seen, ServingItem, TeamRef};
 use super::page::{Limit, List, Page};
-use super::precondition::{Precondition, Standing};
+use super::precondition::Standing;
 use super::problem::Problem;
 use super::record::{record, schema};
 use super::scalar::{Advisor as AdvisorKey, Date, Recommendation, Sequence, TimeOrDate, Token};
@@ -14,7 +15,7 @@ use super::seen;
 use super::service::Service;
 use super::tags::Tag;
 use super::typed::{As, Read};
-use crate::journal::{AmendedAdvisor, Change, Journal, NewAdvisor, NewDeparture, Stated, Subject};
+use crate::journal::{AmendedAdvisor, Change, Journal, NewAdvisor, NewDeparture, Stated};
 use daybook_projections::At;
 use daybook_schemas::events::{AdvisorDeparted, Contact};
 use daybook_schemas::{AdvisorId, Day, Event, PartyId, stream};
@@ -207,7 +208,7 @@ impl Advisors {
     ) -> Result<Found<List<AdvisorItem>>, Problem> {
         let moment = seen::moment(as_of.0, known_at.0, at_sequence.0)?;
         let page = Page::read(&question, cursor.0.as_deref(), limit.0)?;
-        let (active, departed) = firm::wanted(state.0.as_deref(), "active", "departed")?;
+        let wanted = firm::Wanted::read(state.0.as_deref(), "active", "departed")?;
         let known = caller.clone();
         firm::list(
             &self.0,
@@ -219,10 +220,7 @@ impl Advisors {
                 let all = seen.library.firm.advisors(seen.at);
                 Ok(all
                     .filter(|advisor| known.knows_advisor(advisor.id))
-                    .filter(|advisor| {
-                        let at_work = advisor.until.is_none_or(|until| seen.at.day <= until);
-                        if at_work { active } else { departed }
-                    })
+                    .filter(|advisor| wanted.takes(seen, advisor.until))
                     .map(|advisor| advisor.id)
                     .collect())
             },
@@ -285,45 +283,17 @@ impl Advisors {
         )
         .await
     }
+}
+
+changes! {
+    /// The routes that change what is known of an advisor.
+    Changes, "Tag::Advisors", id: AdvisorKey, "The advisor",
+    "The ETag of a read of the advisor: the write is refused if anything was recorded about the advisor since";
 
     /// Change what is known of an advisor
     ///
     /// What is changed holds from a day on; what was known before stays in the history.
-    #[oai(path = "/advisors/:id", method = "patch", operation_id = "amendAdvisor")]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "they are the route's parameters, as the document lists them"
-    )]
-    async fn amend(
-        &self,
-        caller: Caller,
-        attempt: Attempt,
-        precondition: Precondition,
-        /// The advisor
-        id: Path<AdvisorKey>,
-        /// Which attempt it is: the same request sent again under one key is done once
-        #[oai(name = "Idempotency-Key")]
-        _key: Header<Option<String>>,
-        /// The ETag of a read of the advisor: the write is refused if anything was recorded about the advisor since
-        #[oai(name = "If-Match")]
-        _if_match: Header<Option<String>>,
-        input: Input<As<AdvisorAmendment, AmendedAdvisor>>,
-    ) -> Result<Made<AdvisorItem>, Problem> {
-        let key = attempt.commit_key(&caller, &input.canonical);
-        let amended = input.value.said()?;
-        self.0
-            .blocking(move |journal| {
-                let stated = firm::write(
-                    journal,
-                    &precondition,
-                    key,
-                    || Standing::of_stream(journal, &stream::advisor(id.0.0)),
-                    |terms| journal.amend_advisor(&caller.author(), id.0.0, &amended, terms),
-                )?;
-                made(journal, &caller, &stated)
-            })
-            .await
-    }
+    amend(As<AdvisorAmendment, AmendedAdvisor>) -> AdvisorItem = "patch" "/advisors/:id" "amendAdvisor";
 
     /// Record that an advisor leaves
     ///
@@ -331,82 +301,34 @@ impl Advisors {
     /// teams that still name the advisor, and the advisor's tokens. Clients pass to the successor, where one is named.
     /// Without one, the advisor's recommendations that wait for somebody's word and would outlive the last day are
     /// withdrawn with it, for that reason: nobody would answer for them.
-    #[oai(path = "/advisors/:id/departure", method = "post", operation_id = "departAdvisor")]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "they are the route's parameters, as the document lists them"
-    )]
-    async fn depart(
-        &self,
-        caller: Caller,
-        attempt: Attempt,
-        precondition: Precondition,
-        /// The advisor
-        id: Path<AdvisorKey>,
-        /// Which attempt it is: the same request sent again under one key is done once
-        #[oai(name = "Idempotency-Key")]
-        _key: Header<Option<String>>,
-        /// The ETag of a read of the advisor: the write is refused if anything was recorded about the advisor since
-        #[oai(name = "If-Match")]
-        _if_match: Header<Option<String>>,
-        input: Input<As<DepartureRequest, NewDeparture>>,
-    ) -> Result<Made<Departure>, Problem> {
-        let key = attempt.commit_key(&caller, &input.canonical);
-        let new = input.value.said()?;
-        self.0
-            .blocking(move |journal| {
-                let stated = firm::write(
-                    journal,
-                    &precondition,
-                    key,
-                    || Standing::of_stream(journal, &stream::advisor(id.0.0)),
-                    |terms| journal.depart_advisor(&caller.author(), id.0.0, &new, terms),
-                )?;
-                let Event::AdvisorDeparted(fact) = &stated.event else {
-                    return Err(Problem::key_reused(stated.sequence));
-                };
-                let body = departure(journal, fact, &stated)?;
-                Ok(Made::new(&body).at(&format!("/advisors/{}", fact.advisor)).replayed(stated.already))
-            })
-            .await
-    }
+    depart(As<DepartureRequest, NewDeparture>) -> Departure = "post" "/advisors/:id/departure" "departAdvisor";
+}
 
-    /// List all that was recorded about an advisor
-    ///
-    /// Every fact in the order in which it was recorded, those that were taken back among them, and those that hold from
-    /// a day to come unless `as_of` bounds them.
-    #[oai(path = "/advisors/:id/history", method = "get", operation_id = "listAdvisorHistory")]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "they are the route's parameters, as the document lists them"
-    )]
-    async fn history(
-        &self,
-        _caller: Caller,
-        question: Question,
-        /// The advisor
-        id: Path<AdvisorKey>,
-        /// Only what held by then; a date or an instant, whose day in UTC counts; all days if not said
-        as_of: Query<Option<TimeOrDate>>,
-        /// Only what had been recorded by then; a date means the end of that day, UTC
-        known_at: Query<Option<TimeOrDate>>,
-        /// Only what had been recorded up to this event
-        at_sequence: Query<Option<Sequence>>,
-        /// Where the page begins, as `next` gave it
-        cursor: Query<Option<String>>,
-        /// How many items the page has at most
-        limit: Query<Option<Limit>>,
-    ) -> Result<Found<List<HistoryItem>>, Problem> {
-        let moment = seen::moment(as_of.0, known_at.0, at_sequence.0)?;
-        let page = Page::read(&question, cursor.0.as_deref(), limit.0)?;
-        let id = id.0.0;
-        firm::history(&self.0, question, moment, page, Subject::Advisor(id), move |seen| {
-            match seen.library.firm.advisor_history(id).first() {
-                Some(first) if first.sequence <= seen.pin.known => Ok(()),
-                _ => Err(Problem::not_found("advisor", id)),
-            }
-        })
-        .await
+async fn amend(
+    service: &Service,
+    asked: Asked<AdvisorId>,
+    said: As<AdvisorAmendment, AmendedAdvisor>,
+) -> Result<Made<AdvisorItem>, Problem> {
+    asked.record(service, said.said()?, standing, Journal::amend_advisor, made).await
+}
+
+async fn depart(
+    service: &Service,
+    asked: Asked<AdvisorId>,
+    said: As<DepartureRequest, NewDeparture>,
+) -> Result<Made<Departure>, Problem> {
+    asked.record(service, said.said()?, standing, Journal::depart_advisor, made_departure).await
+}
+
+fn standing(journal: &Journal, id: AdvisorId) -> Result<Standing, Problem> {
+    Standing::of_stream(journal, &stream::advisor(id))
+}
+
+/// Refuses an advisor of whom nothing was recorded.
+pub(super) fn exists(seen: &Seen<'_>, id: AdvisorId) -> Result<(), Problem> {
+    match seen.library.firm.advisor_history(id).first() {
+        Some(first) if first.sequence <= seen.pin.known => Ok(()),
+        _ => Err(Problem::not_found("advisor", id)),
     }
 }
 
@@ -424,7 +346,7 @@ fn made(journal: &Journal, caller: &Caller, stated: &Stated) -> Result<Made<Advi
 fn item(seen: &Seen<'_>, caller: &Caller, id: AdvisorId) -> Result<AdvisorItem, Problem> {
     let firm = &seen.library.firm;
     let advisor = firm.advisor(id, seen.at).ok_or_else(|| Problem::not_found("advisor", id))?;
-    let at_work = advisor.until.is_none_or(|until| seen.at.day <= until);
+    let at_work = seen.is_there(advisor.until);
     let clients = firm.clients_of(id, seen.at).into_iter().filter(|party| caller.knows_party(*party));
     Ok(AdvisorItem {
         id: id.into(),
@@ -446,6 +368,14 @@ fn item(seen: &Seen<'_>, caller: &Caller, id: AdvisorId) -> Result<AdvisorItem, 
 fn teams(seen: &Seen<'_>, id: AdvisorId, at: At) -> Vec<TeamRef> {
     let teams = seen.library.firm.teams_of(id, at);
     teams.map(|said| TeamRef { team: said.fact.team.into(), name: said.fact.name.to_string() }).collect()
+}
+
+fn made_departure(journal: &Journal, _caller: &Caller, stated: &Stated) -> Result<Made<Departure>, Problem> {
+    let Event::AdvisorDeparted(fact) = &stated.event else {
+        return Err(Problem::key_reused(stated.sequence));
+    };
+    let body = departure(journal, fact, stated)?;
+    Ok(Made::new(&body).at(&format!("/advisors/{}", fact.advisor)).replayed(stated.already))
 }
 
 /// What an advisor leaves behind, as it is known now.

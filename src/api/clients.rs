@@ -2,12 +2,11 @@
 
 use super::access::Caller;
 use super::answer::{Found, Made, Question};
-use super::attempt::Attempt;
-use super::body::{Fields, Input};
+use super::body::Fields;
+use super::changes::{Asked, changes};
 use super::firm::{self, About, HouseholdRef, PartyRef, ReversedItem, Seen, ServingItem};
 use super::page::{Limit, List, Page};
 use super::parties;
-use super::precondition::{Precondition, Standing};
 use super::problem::Problem;
 use super::profiles::{self, ProfileItem};
 use super::record::{record, schema};
@@ -23,7 +22,7 @@ use crate::journal::{HistoricFact, Journal, NewAssignment, Stated, Subject};
 use daybook_schemas::events::{Assignee, AssignmentRole, ClientAssigned};
 use daybook_schemas::{Event, PartyId, stream};
 use poem_openapi::OpenApi;
-use poem_openapi::param::{Header, Path, Query};
+use poem_openapi::param::{Path, Query};
 
 record! {
     /// A client at a moment.
@@ -215,7 +214,7 @@ impl Clients {
     ) -> Result<Found<List<ClientItem>>, Problem> {
         let moment = seen::moment(as_of.0, known_at.0, at_sequence.0)?;
         let page = Page::read(&question, cursor.0.as_deref(), limit.0)?;
-        let (clients, former) = firm::wanted(state.0.as_deref(), "client", "former")?;
+        let wanted = firm::Wanted::read(state.0.as_deref(), "client", "former")?;
         let kind = kind.0.as_deref().map(|kind| choice(kind, daybook_schemas::events::PartyKind::CODED));
         let kind = kind.transpose().map_err(|detail| Problem::parameter("kind", detail))?;
         let known = caller.clone();
@@ -241,10 +240,7 @@ impl Clients {
                     .filter(|party| {
                         review_overdue.0.is_none_or(|wanted| is_overdue(seen, party.id) == wanted)
                     })
-                    .filter(|party| {
-                        let is_client = party.until.is_none_or(|until| seen.at.day <= until);
-                        if is_client { clients } else { former }
-                    })
+                    .filter(|party| wanted.takes(seen, party.until))
                     .map(|party| party.id)
                     .collect())
             },
@@ -341,46 +337,26 @@ impl Clients {
         )
         .await
     }
+}
+
+changes! {
+    /// The routes that change who serves a client.
+    Changes, "Tag::Clients", party: PartyKey, "The client",
+    "The ETag of a read of the client or of its assignments: the write is refused if anything was recorded about the party since";
 
     /// Assign a client to an advisor or a team
     ///
     /// One leads at a time: whoever is made lead replaces the one before, from the first day on. Others serve beside the
     /// lead until their last day.
-    #[oai(path = "/clients/:party/assignments", method = "post", operation_id = "assignClient")]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "they are the route's parameters, as the document lists them"
-    )]
-    async fn assign(
-        &self,
-        caller: Caller,
-        attempt: Attempt,
-        precondition: Precondition,
-        /// The client
-        party: Path<PartyKey>,
-        /// Which attempt it is: the same request sent again under one key is done once
-        #[oai(name = "Idempotency-Key")]
-        _key: Header<Option<String>>,
-        /// The ETag of a read of the client or of its assignments: the write is refused if anything was recorded about the party since
-        #[oai(name = "If-Match")]
-        _if_match: Header<Option<String>>,
-        input: Input<As<AssignmentRequest, NewAssignment>>,
-    ) -> Result<Made<AssignmentItem>, Problem> {
-        let key = attempt.commit_key(&caller, &input.canonical);
-        let new = input.value.said()?;
-        self.0
-            .blocking(move |journal| {
-                let stated = firm::write(
-                    journal,
-                    &precondition,
-                    key,
-                    || Standing::of_stream(journal, &stream::party(party.0.0)),
-                    |terms| journal.assign_client(&caller.author(), party.0.0, &new, terms),
-                )?;
-                made(journal, &stated)
-            })
-            .await
-    }
+    assign(As<AssignmentRequest, NewAssignment>) -> AssignmentItem = "post" "/clients/:party/assignments" "assignClient";
+}
+
+async fn assign(
+    service: &Service,
+    asked: Asked<PartyId>,
+    said: As<AssignmentRequest, NewAssignment>,
+) -> Result<Made<AssignmentItem>, Problem> {
+    asked.record(service, said.said()?, parties::standing, Journal::assign_client, made).await
 }
 
 /// Whether a client's review is overdue.
@@ -388,7 +364,7 @@ fn is_overdue(seen: &Seen<'_>, id: PartyId) -> bool {
     seen.library.firm.review_due(id, seen.at).is_some_and(|due| due < seen.at.day)
 }
 
-fn made(journal: &Journal, stated: &Stated) -> Result<Made<AssignmentItem>, Problem> {
+fn made(journal: &Journal, _caller: &Caller, stated: &Stated) -> Result<Made<AssignmentItem>, Problem> {
     let Event::ClientAssigned(assigned) = &stated.event else {
         return Err(Problem::key_reused(stated.sequence));
     };
@@ -432,7 +408,7 @@ fn assignment(seen: &Seen<'_>, fact: &HistoricFact, assigned: &ClientAssigned) -
 fn item(seen: &Seen<'_>, caller: &Caller, id: PartyId) -> Result<ClientItem, Problem> {
     let firm = &seen.library.firm;
     let party = firm.party(id, seen.at).ok_or_else(|| Problem::not_found("party", id))?;
-    let is_client = party.until.is_none_or(|until| seen.at.day <= until);
+    let is_client = seen.is_there(party.until);
     let portfolios = firm.owned(id, seen.at).into_iter().filter(|portfolio| caller.knows(*portfolio));
     Ok(ClientItem {
         party: id.into(),

@@ -276,6 +276,11 @@ impl Seen<'_> {
         Ok(question.tag_of(&standing, &self.dependencies(depends)))
     }
 
+    /// Whether somebody is there on the day whose last day, if there is one, is this.
+    pub(super) fn is_there(&self, until: Option<Day>) -> bool {
+        until.is_none_or(|until| self.at.day <= until)
+    }
+
     /// The head that the answer reflects.
     pub(super) fn sequence(&self) -> Sequence {
         Sequence(self.pin.known)
@@ -440,18 +445,32 @@ pub(super) fn recorded<T>(
     see(journal, &moment, None, show)
 }
 
-/// Whether a state is wanted: `active` unless another is said.
-pub(super) fn wanted(
-    state: Option<&str>,
-    present: &'static str,
-    past: &'static str,
-) -> Result<(bool, bool), Problem> {
-    match state {
-        None => Ok((true, false)),
-        Some(state) if state == present => Ok((true, false)),
-        Some(state) if state == past => Ok((false, true)),
-        Some("all") => Ok((true, true)),
-        Some(_) => Err(Problem::parameter("state", format!("write {present}, {past} or all"))),
+/// Which of those who come and go are wanted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Wanted {
+    present: bool,
+    past: bool,
+}
+
+impl Wanted {
+    /// Reads what is wanted: those who are there unless another state is said.
+    pub(super) fn read(
+        state: Option<&str>,
+        present: &'static str,
+        past: &'static str,
+    ) -> Result<Self, Problem> {
+        match state {
+            None => Ok(Self { present: true, past: false }),
+            Some(state) if state == present => Ok(Self { present: true, past: false }),
+            Some(state) if state == past => Ok(Self { present: false, past: true }),
+            Some("all") => Ok(Self { present: true, past: true }),
+            Some(_) => Err(Problem::parameter("state", format!("write {present}, {past} or all"))),
+        }
+    }
+
+    /// Whether somebody is wanted whose last day, if there is one, is this.
+    pub(super) fn takes(self, seen: &Seen<'_>, until: Option<Day>) -> bool {
+        if seen.is_there(until) { self.present } else { self.past }
     }
 }
 

@@ -4,9 +4,10 @@ use super::access::Caller;
 use super::answer::{Found, Made, Question};
 use super::attempt::Attempt;
 use super::body::{Fields, Input};
-use super::firm::{self, About, HistoryItem, PartyRef, Seen};
+use super::changes::{Asked, changes};
+use super::firm::{self, About, PartyRef, Seen};
 use super::page::{Limit, List, Page};
-use super::precondition::{Precondition, Standing};
+use super::precondition::Standing;
 use super::problem::Problem;
 use super::record::{record, schema};
 use super::scalar::{Date, Household as HouseholdKey, Party as PartyKey, Sequence, TimeOrDate};
@@ -14,7 +15,7 @@ use super::seen;
 use super::service::Service;
 use super::tags::Tag;
 use super::typed::{As, Read};
-use crate::journal::{Journal, NewHousehold, Stated, Subject};
+use crate::journal::{Author, Journal, NewHousehold, Stated, Subject, Terms};
 use daybook_schemas::{Event, HouseholdId};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
@@ -186,81 +187,36 @@ impl Households {
         )
         .await
     }
+}
+
+changes! {
+    /// The routes that change a household.
+    Changes, "Tag::Clients", id: HouseholdKey, "The household",
+    "The ETag of a read of the household: the write is refused if anything was recorded about the household since";
 
     /// Change a household
     ///
     /// What is changed holds from a day on. A household without members is dissolved.
-    #[oai(path = "/households/:id", method = "patch", operation_id = "amendHousehold")]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "they are the route's parameters, as the document lists them"
-    )]
-    async fn amend(
-        &self,
-        caller: Caller,
-        attempt: Attempt,
-        precondition: Precondition,
-        /// The household
-        id: Path<HouseholdKey>,
-        /// Which attempt it is: the same request sent again under one key is done once
-        #[oai(name = "Idempotency-Key")]
-        _key: Header<Option<String>>,
-        /// The ETag of a read of the household: the write is refused if anything was recorded about the household since
-        #[oai(name = "If-Match")]
-        _if_match: Header<Option<String>>,
-        input: Input<As<HouseholdAmendment, NewHousehold>>,
-    ) -> Result<Made<HouseholdItem>, Problem> {
-        let key = attempt.commit_key(&caller, &input.canonical);
-        let new = input.value.said()?;
-        self.0
-            .blocking(move |journal| {
-                let stated = firm::write(
-                    journal,
-                    &precondition,
-                    key,
-                    || Standing::of_subject(journal, Subject::Household(id.0.0)),
-                    |terms| journal.form_household(&caller.author(), Some(id.0.0), &new, terms),
-                )?;
-                made(journal, &caller, &stated)
-            })
-            .await
-    }
+    amend(As<HouseholdAmendment, NewHousehold>) -> HouseholdItem = "patch" "/households/:id" "amendHousehold";
+}
 
-    /// List all that was recorded about a household
-    ///
-    /// Every fact in the order in which it was recorded, those that were taken back among them.
-    #[oai(path = "/households/:id/history", method = "get", operation_id = "listHouseholdHistory")]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "they are the route's parameters, as the document lists them"
-    )]
-    async fn history(
-        &self,
-        caller: Caller,
-        question: Question,
-        /// The household
-        id: Path<HouseholdKey>,
-        /// Only what held by then; a date or an instant, whose day in UTC counts; all days if not said
-        as_of: Query<Option<TimeOrDate>>,
-        /// Only what had been recorded by then; a date means the end of that day, UTC
-        known_at: Query<Option<TimeOrDate>>,
-        /// Only what had been recorded up to this event
-        at_sequence: Query<Option<Sequence>>,
-        /// Where the page begins, as `next` gave it
-        cursor: Query<Option<String>>,
-        /// How many items the page has at most
-        limit: Query<Option<Limit>>,
-    ) -> Result<Found<List<HistoryItem>>, Problem> {
-        let moment = seen::moment(as_of.0, known_at.0, at_sequence.0)?;
-        let page = Page::read(&question, cursor.0.as_deref(), limit.0)?;
-        let id = id.0.0;
-        firm::history(&self.0, question, moment, page, Subject::Household(id), move |seen| {
-            match seen.library.firm.household_history(id).first() {
-                Some(first) if first.sequence <= seen.pin.known && knows(seen, &caller, id) => Ok(()),
-                _ => Err(Problem::not_found("household", id)),
-            }
-        })
-        .await
+async fn amend(
+    service: &Service,
+    asked: Asked<HouseholdId>,
+    said: As<HouseholdAmendment, NewHousehold>,
+) -> Result<Made<HouseholdItem>, Problem> {
+    let standing = |journal: &Journal, id| Standing::of_subject(journal, Subject::Household(id));
+    let write = |journal: &Journal, author: &Author, id, new: &_, terms: &Terms| {
+        journal.form_household(author, Some(id), new, terms)
+    };
+    asked.record(service, said.said()?, standing, write, made).await
+}
+
+/// Refuses a household of which nothing was recorded that the caller may know of.
+pub(super) fn exists(seen: &Seen<'_>, caller: &Caller, id: HouseholdId) -> Result<(), Problem> {
+    match seen.library.firm.household_history(id).first() {
+        Some(first) if first.sequence <= seen.pin.known && knows(seen, caller, id) => Ok(()),
+        _ => Err(Problem::not_found("household", id)),
     }
 }
 

@@ -7,6 +7,7 @@ mod annotations;
 mod answer;
 mod attempt;
 mod body;
+mod changes;
 mod classification;
 mod clients;
 mod cross_origin;
@@ -16,6 +17,7 @@ mod events;
 mod firm;
 mod gate;
 mod health;
+mod histories;
 mod holdings;
 mod households;
 mod imports;
@@ -73,13 +75,14 @@ use poem::http::header::CONTENT_SECURITY_POLICY;
 use poem::middleware::{CatchPanic, PanicHandler};
 use poem::web::Html;
 use poem::{Endpoint, EndpointExt, IntoResponse, Response, Route, get};
-use poem_openapi::registry::{MetaApi, Registry};
+use poem_openapi::registry::{MetaApi, MetaPath, Registry};
 use poem_openapi::{LicenseObject, OpenApi, OpenApiService};
 use problem::Problem;
 pub(crate) use service::Config;
 use service::Service;
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 const DESCRIPTION: &str = "\
@@ -111,7 +114,8 @@ type OfPortfolios = (
 type OfMarkets = (prices::Prices, instruments::Instruments, classification::Classification);
 
 /// What is recommended, by what it is judged, and what each person sees of it.
-type OfAdvice = (recommendations::Recommendations, suitability::Suitability, views::Views);
+type OfAdvice =
+    (recommendations::Recommendations, recommendations::Steps, suitability::Suitability, views::Views);
 /// The firm: who advises, who is advised, and on what terms.
 type OfTheFirm = (
     advisors::Advisors,
@@ -120,15 +124,29 @@ type OfTheFirm = (
     clients::Clients,
     profiles::Profiles,
     households::Households,
+    histories::Histories,
     models::Models,
     terms::Terms,
+);
+
+/// What changes about the firm.
+type ChangesOfTheFirm = (
+    advisors::Changes,
+    teams::Changes,
+    parties::Changes,
+    clients::Changes,
+    profiles::ProfileChanges,
+    profiles::ReviewChanges,
+    households::Changes,
+    models::Changes,
+    terms::Changes,
 );
 
 /// The log itself, what it is kept current with, who is sent to, and who may do what.
 type OfTheLog = (events::Events, stream::Streams, tiles::Tiles, sync::Sync, tokens::Tokens, webhooks::Hooks);
 
 /// Every resource, in groups: a tuple of resources has an end.
-type Resources = (OfPortfolios, OfMarkets, OfTheFirm, OfAdvice, OfTheLog);
+type Resources = (OfPortfolios, OfMarkets, OfTheFirm, ChangesOfTheFirm, OfAdvice, OfTheLog);
 
 fn resources(service: &Service) -> Resources {
     let of_portfolios = (
@@ -151,6 +169,7 @@ fn resources(service: &Service) -> Resources {
     );
     let of_advice = (
         recommendations::Recommendations(service.clone()),
+        recommendations::Steps(service.clone()),
         suitability::Suitability(service.clone()),
         views::Views(service.clone()),
     );
@@ -161,8 +180,20 @@ fn resources(service: &Service) -> Resources {
         clients::Clients(service.clone()),
         profiles::Profiles(service.clone()),
         households::Households(service.clone()),
+        histories::Histories(service.clone()),
         models::Models(service.clone()),
         terms::Terms(service.clone()),
+    );
+    let changes_of_the_firm = (
+        advisors::Changes(service.clone()),
+        teams::Changes(service.clone()),
+        parties::Changes(service.clone()),
+        clients::Changes(service.clone()),
+        profiles::ProfileChanges(service.clone()),
+        profiles::ReviewChanges(service.clone()),
+        households::Changes(service.clone()),
+        models::Changes(service.clone()),
+        terms::Changes(service.clone()),
     );
     let of_the_log = (
         events::Events(service.clone()),
@@ -172,7 +203,7 @@ fn resources(service: &Service) -> Resources {
         tokens::Tokens(service.clone()),
         webhooks::Hooks(service.clone()),
     );
-    (of_portfolios, of_markets, of_the_firm, of_advice, of_the_log)
+    (of_portfolios, of_markets, of_the_firm, changes_of_the_firm, of_advice, of_the_log)
 }
 
 /// The resources as the document describes them; it serves none of them and needs no journal.
@@ -180,7 +211,15 @@ struct Described;
 
 impl OpenApi for Described {
     fn meta() -> Vec<MetaApi> {
-        Resources::meta()
+        // What is read and what is changed under one path are resources of their own, and one path of the document.
+        let mut paths: BTreeMap<String, MetaPath> = BTreeMap::new();
+        for found in Resources::meta().into_iter().flat_map(|api| api.paths) {
+            match paths.entry(found.path.clone()) {
+                Entry::Occupied(mut known) => known.get_mut().operations.extend(found.operations),
+                Entry::Vacant(place) => drop(place.insert(found)),
+            }
+        }
+        vec![MetaApi { paths: paths.into_values().collect() }]
     }
 
     fn register(registry: &mut Registry) {

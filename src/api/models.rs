@@ -4,9 +4,10 @@ use super::access::Caller;
 use super::answer::{Found, Made, Question};
 use super::attempt::Attempt;
 use super::body::{Fields, Input};
+use super::changes::{Asked, changes};
 use super::firm::{self, About, Seen};
 use super::page::{Limit, List, Page};
-use super::precondition::{Precondition, Standing};
+use super::precondition::Standing;
 use super::problem::Problem;
 use super::profiles::{self, TargetItem, TargetRequest, read_target};
 use super::record::{record, schema};
@@ -15,7 +16,7 @@ use super::seen;
 use super::service::Service;
 use super::tags::Tag;
 use super::typed::{As, Read};
-use crate::journal::{Journal, NewModel, Stated, Subject};
+use crate::journal::{Author, Journal, NewModel, Stated, Subject, Terms};
 use daybook_schemas::events::ModelPublished;
 use daybook_schemas::{Event, ModelId, decimal};
 use poem_openapi::OpenApi;
@@ -154,7 +155,7 @@ impl Models {
                 let stated = firm::create(journal, key, |terms| {
                     journal.publish_model(&caller.author(), None, &new, terms)
                 })?;
-                made(journal, &stated)
+                made(journal, &caller, &stated)
             })
             .await
     }
@@ -244,48 +245,32 @@ impl Models {
         )
         .await
     }
+}
+
+changes! {
+    /// The routes that change a model.
+    Changes, "Tag::Models", id: ModelKey, "The model",
+    "The ETag of a read of the model: the write is refused if anything was recorded about the model since";
 
     /// Publish a new version of a model
     ///
     /// Portfolios that follow the newest version follow this one from its first day on.
-    #[oai(path = "/models/:id/versions", method = "post", operation_id = "publishModelVersion")]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "they are the route's parameters, as the document lists them"
-    )]
-    async fn publish_version(
-        &self,
-        caller: Caller,
-        attempt: Attempt,
-        precondition: Precondition,
-        /// The model
-        id: Path<ModelKey>,
-        /// Which attempt it is: the same request sent again under one key is done once
-        #[oai(name = "Idempotency-Key")]
-        _key: Header<Option<String>>,
-        /// The ETag of a read of the model: the write is refused if anything was recorded about the model since
-        #[oai(name = "If-Match")]
-        _if_match: Header<Option<String>>,
-        input: Input<As<ModelVersionRequest, NewModel>>,
-    ) -> Result<Made<ModelItem>, Problem> {
-        let key = attempt.commit_key(&caller, &input.canonical);
-        let new = input.value.said()?;
-        self.0
-            .blocking(move |journal| {
-                let stated = firm::write(
-                    journal,
-                    &precondition,
-                    key,
-                    || Standing::of_subject(journal, Subject::Model(id.0.0)),
-                    |terms| journal.publish_model(&caller.author(), Some(id.0.0), &new, terms),
-                )?;
-                made(journal, &stated)
-            })
-            .await
-    }
+    publish_version(As<ModelVersionRequest, NewModel>) -> ModelItem = "post" "/models/:id/versions" "publishModelVersion";
 }
 
-fn made(journal: &Journal, stated: &Stated) -> Result<Made<ModelItem>, Problem> {
+async fn publish_version(
+    service: &Service,
+    asked: Asked<ModelId>,
+    said: As<ModelVersionRequest, NewModel>,
+) -> Result<Made<ModelItem>, Problem> {
+    let standing = |journal: &Journal, id| Standing::of_subject(journal, Subject::Model(id));
+    let write = |journal: &Journal, author: &Author, id, new: &_, terms: &Terms| {
+        journal.publish_model(author, Some(id), new, terms)
+    };
+    asked.record(service, said.said()?, standing, write, made).await
+}
+
+fn made(journal: &Journal, _caller: &Caller, stated: &Stated) -> Result<Made<ModelItem>, Problem> {
     let Event::ModelPublished(published) = &stated.event else {
         return Err(Problem::key_reused(stated.sequence));
     };

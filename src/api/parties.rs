@@ -5,9 +5,10 @@ use super::advisors::{change, read_contact};
 use super::answer::{Found, Made, Question};
 use super::attempt::Attempt;
 use super::body::{Fields, Input};
-use super::firm::{self, About, ContactItem, HistoryItem, PartyRef, Seen};
+use super::changes::{Asked, changes};
+use super::firm::{self, About, ContactItem, PartyRef, Seen};
 use super::page::{Limit, List, Page};
-use super::precondition::{Precondition, Standing};
+use super::precondition::Standing;
 use super::problem::Problem;
 use super::record::{record, schema};
 use super::scalar::{
@@ -18,7 +19,7 @@ use super::seen;
 use super::service::Service;
 use super::tags::Tag;
 use super::typed::{As, Read, choice};
-use crate::journal::{AmendedParty, Journal, NewOffboarding, NewParty, Stated, Subject};
+use crate::journal::{AmendedParty, Journal, NewOffboarding, NewParty, Stated};
 use daybook_schemas::events::{PartyKind, PartyOffboarded, Role};
 use daybook_schemas::{Day, Event, PartyId, stream};
 use poem_openapi::OpenApi;
@@ -186,7 +187,7 @@ impl Parties {
     ) -> Result<Found<List<PartyItem>>, Problem> {
         let moment = seen::moment(as_of.0, known_at.0, at_sequence.0)?;
         let page = Page::read(&question, cursor.0.as_deref(), limit.0)?;
-        let (clients, former) = firm::wanted(state.0.as_deref(), "client", "former")?;
+        let wanted = firm::Wanted::read(state.0.as_deref(), "client", "former")?;
         let kind = kind.0.as_deref().map(|kind| choice(kind, PartyKind::CODED)).transpose();
         let kind = kind.map_err(|detail| Problem::parameter("kind", detail))?;
         let known = caller.clone();
@@ -201,10 +202,7 @@ impl Parties {
                 Ok(all
                     .filter(|party| known.knows_party(party.id))
                     .filter(|party| kind.as_ref().is_none_or(|kind| party.kind == kind))
-                    .filter(|party| {
-                        let is_client = party.until.is_none_or(|until| seen.at.day <= until);
-                        if is_client { clients } else { former }
-                    })
+                    .filter(|party| wanted.takes(seen, party.until))
                     .map(|party| party.id)
                     .collect())
             },
@@ -282,128 +280,68 @@ impl Parties {
         )
         .await
     }
+}
+
+changes! {
+    /// The routes that change what is known of a party.
+    Changes, "Tag::Clients", id: PartyKey, "The party",
+    "The ETag of a read of the party: the write is refused if anything was recorded about the party since";
 
     /// Change what is known of a party
     ///
     /// What is changed holds from a day on; what was known before stays in the history.
-    #[oai(path = "/parties/:id", method = "patch", operation_id = "amendParty")]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "they are the route's parameters, as the document lists them"
-    )]
-    async fn amend(
-        &self,
-        caller: Caller,
-        attempt: Attempt,
-        precondition: Precondition,
-        /// The party
-        id: Path<PartyKey>,
-        /// Which attempt it is: the same request sent again under one key is done once
-        #[oai(name = "Idempotency-Key")]
-        _key: Header<Option<String>>,
-        /// The ETag of a read of the party: the write is refused if anything was recorded about the party since
-        #[oai(name = "If-Match")]
-        _if_match: Header<Option<String>>,
-        input: Input<As<PartyAmendment, AmendedParty>>,
-    ) -> Result<Made<PartyItem>, Problem> {
-        let key = attempt.commit_key(&caller, &input.canonical);
-        let amended = input.value.said()?;
-        check_members(&caller, amended.members.as_deref().unwrap_or_default())?;
-        self.0
-            .blocking(move |journal| {
-                let stated = firm::write(
-                    journal,
-                    &precondition,
-                    key,
-                    || Standing::of_stream(journal, &stream::party(id.0.0)),
-                    |terms| journal.amend_party(&caller.author(), id.0.0, &amended, terms),
-                )?;
-                let Event::PartyAmended(fact) = &stated.event else {
-                    return Err(Problem::key_reused(stated.sequence));
-                };
-                let known: Vec<PartyId> =
-                    fact.members.iter().copied().filter(|member| caller.knows_party(*member)).collect();
-                made(journal, &stated, &known, fact.party, fact.from)
-            })
-            .await
-    }
+    amend(As<PartyAmendment, AmendedParty>) -> PartyItem = "patch" "/parties/:id" "amendParty";
 
     /// Record that a party is a client no more
     ///
     /// The answer names what is left behind: the portfolios that the party still owns, and those that it stands behind.
     /// Recommendations to it that wait for somebody's word and would outlive the last day are withdrawn with it, for that
     /// reason: nobody would answer them.
-    #[oai(path = "/parties/:id/offboarding", method = "post", operation_id = "offboardParty")]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "they are the route's parameters, as the document lists them"
-    )]
-    async fn offboard(
-        &self,
-        caller: Caller,
-        attempt: Attempt,
-        precondition: Precondition,
-        /// The party
-        id: Path<PartyKey>,
-        /// Which attempt it is: the same request sent again under one key is done once
-        #[oai(name = "Idempotency-Key")]
-        _key: Header<Option<String>>,
-        /// The ETag of a read of the party: the write is refused if anything was recorded about the party since
-        #[oai(name = "If-Match")]
-        _if_match: Header<Option<String>>,
-        input: Input<As<OffboardingRequest, NewOffboarding>>,
-    ) -> Result<Made<Offboarding>, Problem> {
-        let key = attempt.commit_key(&caller, &input.canonical);
-        let new = input.value.said()?;
-        self.0
-            .blocking(move |journal| {
-                let stated = firm::write(
-                    journal,
-                    &precondition,
-                    key,
-                    || Standing::of_stream(journal, &stream::party(id.0.0)),
-                    |terms| journal.offboard_party(&caller.author(), id.0.0, &new, terms),
-                )?;
-                let Event::PartyOffboarded(fact) = &stated.event else {
-                    return Err(Problem::key_reused(stated.sequence));
-                };
-                let body = offboarding(journal, fact, &stated)?;
-                Ok(Made::new(&body).at(&format!("/parties/{}", fact.party)).replayed(stated.already))
-            })
-            .await
-    }
+    offboard(As<OffboardingRequest, NewOffboarding>) -> Offboarding = "post" "/parties/:id/offboarding" "offboardParty";
+}
 
-    /// List all that was recorded about a party
-    ///
-    /// What it is, who serves it, its profiles and its reviews: every fact in the order in which it was recorded, those
-    /// that were taken back among them, and those that hold from a day to come unless `as_of` bounds them.
-    #[oai(path = "/parties/:id/history", method = "get", operation_id = "listPartyHistory")]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "they are the route's parameters, as the document lists them"
-    )]
-    async fn history(
-        &self,
-        _caller: Caller,
-        question: Question,
-        /// The party
-        id: Path<PartyKey>,
-        /// Only what held by then; a date or an instant, whose day in UTC counts; all days if not said
-        as_of: Query<Option<TimeOrDate>>,
-        /// Only what had been recorded by then; a date means the end of that day, UTC
-        known_at: Query<Option<TimeOrDate>>,
-        /// Only what had been recorded up to this event
-        at_sequence: Query<Option<Sequence>>,
-        /// Where the page begins, as `next` gave it
-        cursor: Query<Option<String>>,
-        /// How many items the page has at most
-        limit: Query<Option<Limit>>,
-    ) -> Result<Found<List<HistoryItem>>, Problem> {
-        let moment = seen::moment(as_of.0, known_at.0, at_sequence.0)?;
-        let page = Page::read(&question, cursor.0.as_deref(), limit.0)?;
-        let id = id.0.0;
-        firm::history(&self.0, question, moment, page, Subject::Party(id), move |seen| exists(seen, id)).await
-    }
+async fn amend(
+    service: &Service,
+    asked: Asked<PartyId>,
+    said: As<PartyAmendment, AmendedParty>,
+) -> Result<Made<PartyItem>, Problem> {
+    let amended = said.said()?;
+    check_members(&asked.caller, amended.members.as_deref().unwrap_or_default())?;
+    asked.record(service, amended, standing, Journal::amend_party, made_amendment).await
+}
+
+async fn offboard(
+    service: &Service,
+    asked: Asked<PartyId>,
+    said: As<OffboardingRequest, NewOffboarding>,
+) -> Result<Made<Offboarding>, Problem> {
+    asked.record(service, said.said()?, standing, Journal::offboard_party, made_offboarding).await
+}
+
+/// What writes to a party compete for.
+pub(super) fn standing(journal: &Journal, id: PartyId) -> Result<Standing, Problem> {
+    Standing::of_stream(journal, &stream::party(id))
+}
+
+fn made_amendment(journal: &Journal, caller: &Caller, stated: &Stated) -> Result<Made<PartyItem>, Problem> {
+    let Event::PartyAmended(fact) = &stated.event else {
+        return Err(Problem::key_reused(stated.sequence));
+    };
+    let known: Vec<PartyId> =
+        fact.members.iter().copied().filter(|member| caller.knows_party(*member)).collect();
+    made(journal, stated, &known, fact.party, fact.from)
+}
+
+fn made_offboarding(
+    journal: &Journal,
+    _caller: &Caller,
+    stated: &Stated,
+) -> Result<Made<Offboarding>, Problem> {
+    let Event::PartyOffboarded(fact) = &stated.event else {
+        return Err(Problem::key_reused(stated.sequence));
+    };
+    let body = offboarding(journal, fact, stated)?;
+    Ok(Made::new(&body).at(&format!("/parties/{}", fact.party)).replayed(stated.already))
 }
 
 /// Refuses a party of which nothing was recorded.
@@ -440,7 +378,7 @@ fn item(seen: &Seen<'_>, caller: &Caller, id: PartyId) -> Result<PartyItem, Prob
 
 fn shown(seen: &Seen<'_>, id: PartyId, knows: impl Fn(PartyId) -> bool) -> Result<PartyItem, Problem> {
     let party = seen.library.firm.party(id, seen.at).ok_or_else(|| Problem::not_found("party", id))?;
-    let is_client = party.until.is_none_or(|until| seen.at.day <= until);
+    let is_client = seen.is_there(party.until);
     let members = party.members.iter().copied().filter(|member| knows(*member));
     Ok(PartyItem {
         id: id.into(),

@@ -2,12 +2,11 @@
 
 use super::access::Caller;
 use super::answer::{Found, Made, Question};
-use super::attempt::Attempt;
-use super::body::{Fields, Input};
+use super::body::Fields;
+use super::changes::{Asked, changes};
 use super::firm::{self, About, ReversedItem, Seen};
 use super::page::{Limit, List, Page};
 use super::parties;
-use super::precondition::{Precondition, Standing};
 use super::problem::Problem;
 use super::record::{record, schema};
 use super::scalar::{
@@ -18,7 +17,7 @@ use super::seen;
 use super::service::Service;
 use super::tags::Tag;
 use super::typed::{As, Read, choice};
-use crate::journal::{HistoricFact, Journal, NewProfile, NewReview, NewTarget, OneOf, Subject};
+use crate::journal::{HistoricFact, Journal, NewProfile, NewReview, NewTarget, OneOf, Stated, Subject};
 use daybook_projections::Said;
 use daybook_schemas::events::{
     Dimension, InvestmentProfileSet, Objective, ProfileDetails, ReviewHeld, ReviewOutcome, RiskLevel, Role,
@@ -26,7 +25,7 @@ use daybook_schemas::events::{
 };
 use daybook_schemas::{Currency, Event, Fraction, InstrumentId, Money, PartyId, decimal, stream};
 use poem_openapi::OpenApi;
-use poem_openapi::param::{Header, Path, Query};
+use poem_openapi::param::{Path, Query};
 
 record! {
     /// The personal part of an investment profile, in words.
@@ -405,54 +404,6 @@ impl Profiles {
         .await
     }
 
-    /// Set a client's profile
-    ///
-    /// Each version says all of it anew. The server numbers them; `expects_version` makes sure that nobody set another
-    /// one since you read it.
-    #[oai(path = "/clients/:party/profiles", method = "post", operation_id = "setProfile")]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "they are the route's parameters, as the document lists them"
-    )]
-    async fn set(
-        &self,
-        caller: Caller,
-        attempt: Attempt,
-        precondition: Precondition,
-        /// The client
-        party: Path<PartyKey>,
-        /// Which attempt it is: the same request sent again under one key is done once
-        #[oai(name = "Idempotency-Key")]
-        _key: Header<Option<String>>,
-        /// The ETag of a read of the client or of its profiles: the write is refused if anything was recorded about the party since
-        #[oai(name = "If-Match")]
-        _if_match: Header<Option<String>>,
-        input: Input<As<ProfileRequest, NewProfile>>,
-    ) -> Result<Made<ProfileItem>, Problem> {
-        let key = attempt.commit_key(&caller, &input.canonical);
-        let new = input.value.said()?;
-        self.0
-            .blocking(move |journal| {
-                let stated = firm::write(
-                    journal,
-                    &precondition,
-                    key,
-                    || Standing::of_stream(journal, &stream::party(party.0.0)),
-                    |terms| journal.set_profile(&caller.author(), party.0.0, &new, terms),
-                )?;
-                let Event::InvestmentProfileSet(profile) = &stated.event else {
-                    return Err(Problem::key_reused(stated.sequence));
-                };
-                let body = firm::recorded(journal, profile.from, stated.sequence, |seen| {
-                    let fact = fact_of(seen, profile.party, stated.sequence)?;
-                    Ok(shown(seen, &fact, profile))
-                })?;
-                let at = format!("/clients/{}/profiles/{}", profile.party, profile.version);
-                Ok(Made::new(&body).at(&at).replayed(stated.already))
-            })
-            .await
-    }
-
     /// Read a version of a client's profile
     #[oai(path = "/clients/:party/profiles/:version", method = "get", operation_id = "readProfile")]
     #[expect(
@@ -550,59 +501,68 @@ impl Profiles {
         )
         .await
     }
-
-    /// Record a review that was held with a client
-    #[oai(path = "/clients/:party/reviews", method = "post", operation_id = "holdReview")]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "they are the route's parameters, as the document lists them"
-    )]
-    async fn hold(
-        &self,
-        caller: Caller,
-        attempt: Attempt,
-        precondition: Precondition,
-        /// The client
-        party: Path<PartyKey>,
-        /// Which attempt it is: the same request sent again under one key is done once
-        #[oai(name = "Idempotency-Key")]
-        _key: Header<Option<String>>,
-        /// The ETag of a read of the client or of its reviews: the write is refused if anything was recorded about the party since
-        #[oai(name = "If-Match")]
-        _if_match: Header<Option<String>>,
-        input: Input<As<ReviewRequest, NewReview>>,
-    ) -> Result<Made<ReviewItem>, Problem> {
-        let key = attempt.commit_key(&caller, &input.canonical);
-        let mut new = input.value.said()?;
-        if *caller.role() == Role::Advisor {
-            let own = caller.advisor();
-            if new.advisor.is_some() && new.advisor != own {
-                return Err(Problem::forbidden(
-                    "an advisor records reviews of their own: leave `advisor` out, or ask an administrator",
-                ));
-            }
-            new.advisor = own;
-        }
-        self.0
-            .blocking(move |journal| {
-                let stated = firm::write(
-                    journal,
-                    &precondition,
-                    key,
-                    || Standing::of_stream(journal, &stream::party(party.0.0)),
-                    |terms| journal.hold_review(&caller.author(), party.0.0, &new, terms),
-                )?;
-                made_review(journal, &caller, &stated)
-            })
-            .await
-    }
 }
 
-fn made_review(
-    journal: &Journal,
-    caller: &Caller,
-    stated: &crate::journal::Stated,
+changes! {
+    /// The routes that change a client's profile.
+    ProfileChanges, "Tag::Clients", party: PartyKey, "The client",
+    "The ETag of a read of the client or of its profiles: the write is refused if anything was recorded about the party since";
+
+    /// Set a client's profile
+    ///
+    /// Each version says all of it anew. The server numbers them; `expects_version` makes sure that nobody set another
+    /// one since you read it.
+    set(As<ProfileRequest, NewProfile>) -> ProfileItem = "post" "/clients/:party/profiles" "setProfile";
+}
+
+changes! {
+    /// The routes that change the reviews held with a client.
+    ReviewChanges, "Tag::Clients", party: PartyKey, "The client",
+    "The ETag of a read of the client or of its reviews: the write is refused if anything was recorded about the party since";
+
+    /// Record a review that was held with a client
+    hold(As<ReviewRequest, NewReview>) -> ReviewItem = "post" "/clients/:party/reviews" "holdReview";
+}
+
+async fn set(
+    service: &Service,
+    asked: Asked<PartyId>,
+    said: As<ProfileRequest, NewProfile>,
+) -> Result<Made<ProfileItem>, Problem> {
+    asked.record(service, said.said()?, parties::standing, Journal::set_profile, made).await
+}
+
+async fn hold(
+    service: &Service,
+    asked: Asked<PartyId>,
+    said: As<ReviewRequest, NewReview>,
 ) -> Result<Made<ReviewItem>, Problem> {
+    let mut new = said.said()?;
+    if *asked.caller.role() == Role::Advisor {
+        let own = asked.caller.advisor();
+        if new.advisor.is_some() && new.advisor != own {
+            return Err(Problem::forbidden(
+                "an advisor records reviews of their own: leave `advisor` out, or ask an administrator",
+            ));
+        }
+        new.advisor = own;
+    }
+    asked.record(service, new, parties::standing, Journal::hold_review, made_review).await
+}
+
+fn made(journal: &Journal, _caller: &Caller, stated: &Stated) -> Result<Made<ProfileItem>, Problem> {
+    let Event::InvestmentProfileSet(profile) = &stated.event else {
+        return Err(Problem::key_reused(stated.sequence));
+    };
+    let body = firm::recorded(journal, profile.from, stated.sequence, |seen| {
+        let fact = fact_of(seen, profile.party, stated.sequence)?;
+        Ok(shown(seen, &fact, profile))
+    })?;
+    let at = format!("/clients/{}/profiles/{}", profile.party, profile.version);
+    Ok(Made::new(&body).at(&at).replayed(stated.already))
+}
+
+fn made_review(journal: &Journal, caller: &Caller, stated: &Stated) -> Result<Made<ReviewItem>, Problem> {
     let Event::ReviewHeld(held) = &stated.event else {
         return Err(Problem::key_reused(stated.sequence));
     };

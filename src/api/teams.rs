@@ -4,9 +4,10 @@ use super::access::Caller;
 use super::answer::{Found, Made, Question};
 use super::attempt::Attempt;
 use super::body::{Fields, Input};
-use super::firm::{self, About, AdvisorRef, HistoryItem, Seen};
+use super::changes::{Asked, changes};
+use super::firm::{self, About, AdvisorRef, Seen};
 use super::page::{Limit, List, Page};
-use super::precondition::{Precondition, Standing};
+use super::precondition::Standing;
 use super::problem::Problem;
 use super::record::{record, schema};
 use super::scalar::{Advisor as AdvisorKey, Date, Sequence, Team as TeamKey, TimeOrDate};
@@ -14,7 +15,7 @@ use super::seen;
 use super::service::Service;
 use super::tags::Tag;
 use super::typed::{As, Read};
-use crate::journal::{Journal, NewTeam, Stated, Subject};
+use crate::journal::{Author, Journal, NewTeam, Stated, Subject, Terms};
 use daybook_schemas::{Event, TeamId};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
@@ -186,81 +187,36 @@ impl Teams {
         )
         .await
     }
+}
+
+changes! {
+    /// The routes that change a team.
+    Changes, "Tag::Advisors", id: TeamKey, "The team",
+    "The ETag of a read of the team: the write is refused if anything was recorded about the team since";
 
     /// Change a team
     ///
     /// What is changed holds from a day on. A team without members is dissolved: nobody serves a client in it.
-    #[oai(path = "/teams/:id", method = "patch", operation_id = "amendTeam")]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "they are the route's parameters, as the document lists them"
-    )]
-    async fn amend(
-        &self,
-        caller: Caller,
-        attempt: Attempt,
-        precondition: Precondition,
-        /// The team
-        id: Path<TeamKey>,
-        /// Which attempt it is: the same request sent again under one key is done once
-        #[oai(name = "Idempotency-Key")]
-        _key: Header<Option<String>>,
-        /// The ETag of a read of the team: the write is refused if anything was recorded about the team since
-        #[oai(name = "If-Match")]
-        _if_match: Header<Option<String>>,
-        input: Input<As<TeamAmendment, NewTeam>>,
-    ) -> Result<Made<TeamItem>, Problem> {
-        let key = attempt.commit_key(&caller, &input.canonical);
-        let new = input.value.said()?;
-        self.0
-            .blocking(move |journal| {
-                let stated = firm::write(
-                    journal,
-                    &precondition,
-                    key,
-                    || Standing::of_subject(journal, Subject::Team(id.0.0)),
-                    |terms| journal.form_team(&caller.author(), Some(id.0.0), &new, terms),
-                )?;
-                made(journal, &caller, &stated)
-            })
-            .await
-    }
+    amend(As<TeamAmendment, NewTeam>) -> TeamItem = "patch" "/teams/:id" "amendTeam";
+}
 
-    /// List all that was recorded about a team
-    ///
-    /// Every fact in the order in which it was recorded, those that were taken back among them.
-    #[oai(path = "/teams/:id/history", method = "get", operation_id = "listTeamHistory")]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "they are the route's parameters, as the document lists them"
-    )]
-    async fn history(
-        &self,
-        caller: Caller,
-        question: Question,
-        /// The team
-        id: Path<TeamKey>,
-        /// Only what held by then; a date or an instant, whose day in UTC counts; all days if not said
-        as_of: Query<Option<TimeOrDate>>,
-        /// Only what had been recorded by then; a date means the end of that day, UTC
-        known_at: Query<Option<TimeOrDate>>,
-        /// Only what had been recorded up to this event
-        at_sequence: Query<Option<Sequence>>,
-        /// Where the page begins, as `next` gave it
-        cursor: Query<Option<String>>,
-        /// How many items the page has at most
-        limit: Query<Option<Limit>>,
-    ) -> Result<Found<List<HistoryItem>>, Problem> {
-        let moment = seen::moment(as_of.0, known_at.0, at_sequence.0)?;
-        let page = Page::read(&question, cursor.0.as_deref(), limit.0)?;
-        let id = id.0.0;
-        firm::history(&self.0, question, moment, page, Subject::Team(id), move |seen| {
-            match seen.library.firm.team_history(id).first() {
-                Some(first) if first.sequence <= seen.pin.known && knows(seen, &caller, id) => Ok(()),
-                _ => Err(Problem::not_found("team", id)),
-            }
-        })
-        .await
+async fn amend(
+    service: &Service,
+    asked: Asked<TeamId>,
+    said: As<TeamAmendment, NewTeam>,
+) -> Result<Made<TeamItem>, Problem> {
+    let standing = |journal: &Journal, id| Standing::of_subject(journal, Subject::Team(id));
+    let write = |journal: &Journal, author: &Author, id, new: &_, terms: &Terms| {
+        journal.form_team(author, Some(id), new, terms)
+    };
+    asked.record(service, said.said()?, standing, write, made).await
+}
+
+/// Refuses a team of which nothing was recorded that the caller may know of.
+pub(super) fn exists(seen: &Seen<'_>, caller: &Caller, id: TeamId) -> Result<(), Problem> {
+    match seen.library.firm.team_history(id).first() {
+        Some(first) if first.sequence <= seen.pin.known && knows(seen, caller, id) => Ok(()),
+        _ => Err(Problem::not_found("team", id)),
     }
 }
 

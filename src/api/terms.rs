@@ -3,11 +3,11 @@
 
 use super::access::Caller;
 use super::answer::{Found, Made, Question};
-use super::attempt::Attempt;
-use super::body::{Fields, Input};
-use super::firm::{self, About, HistoryItem, ReversedItem, Seen, ServingItem};
+use super::body::Fields;
+use super::changes::{Asked, changes};
+use super::firm::{self, About, ReversedItem, Seen, ServingItem};
 use super::page::{Limit, List, Page};
-use super::precondition::{Precondition, Standing};
+use super::precondition::Standing;
 use super::problem::Problem;
 use super::profiles;
 use super::record::{record, schema};
@@ -19,11 +19,14 @@ use super::seen;
 use super::service::Service;
 use super::tags::Tag;
 use super::typed::{As, Read, choice, id};
-use crate::journal::{Journal, NewBenchmark, NewMandate, NewModelAssignment, NewOwners, Stated, Subject};
+use crate::journal::{
+    Author, Journal, JournalError, NewBenchmark, NewMandate, NewModelAssignment, NewOwners, Stated, Subject,
+    Terms as Recording,
+};
 use daybook_schemas::events::{Mandate, Ownership};
-use daybook_schemas::{Day, Event, Fraction, PartyId, PortfolioId};
+use daybook_schemas::{Event, Fraction, PartyId, PortfolioId};
 use poem_openapi::OpenApi;
-use poem_openapi::param::{Header, Path, Query};
+use poem_openapi::param::{Path, Query};
 
 record! {
     /// One owner of a portfolio.
@@ -262,39 +265,6 @@ impl Terms {
         .await
     }
 
-    /// List all that was recorded about a portfolio's terms
-    ///
-    /// Owners, mandates, benchmarks and models, in the order in which they were recorded, those that were taken back
-    /// among them, and those that hold from a day to come unless `as_of` bounds them.
-    #[oai(path = "/portfolios/:id/terms/history", method = "get", operation_id = "listTermsHistory")]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "they are the route's parameters, as the document lists them"
-    )]
-    async fn history(
-        &self,
-        _caller: Caller,
-        question: Question,
-        /// The portfolio
-        id: Path<PortfolioKey>,
-        /// Only what held by then; a date or an instant, whose day in UTC counts; all days if not said
-        as_of: Query<Option<TimeOrDate>>,
-        /// Only what had been recorded by then; a date means the end of that day, UTC
-        known_at: Query<Option<TimeOrDate>>,
-        /// Only what had been recorded up to this event
-        at_sequence: Query<Option<Sequence>>,
-        /// Where the page begins, as `next` gave it
-        cursor: Query<Option<String>>,
-        /// How many items the page has at most
-        limit: Query<Option<Limit>>,
-    ) -> Result<Found<List<HistoryItem>>, Problem> {
-        let moment = seen::moment(as_of.0, known_at.0, at_sequence.0)?;
-        let page = Page::read(&question, cursor.0.as_deref(), limit.0)?;
-        let id = id.0.0;
-        firm::history(&self.0, question, moment, page, Subject::Portfolio(id), move |seen| exists(seen, id))
-            .await
-    }
-
     /// List who owned a portfolio
     ///
     /// All ownerships, the oldest first, those that were taken back and those that begin on a day to come among them.
@@ -358,188 +328,85 @@ impl Terms {
         )
         .await
     }
-
-    /// Say who owns a portfolio
-    #[oai(path = "/portfolios/:id/owners", method = "post", operation_id = "setOwners")]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "they are the route's parameters, as the document lists them"
-    )]
-    async fn set_owners(
-        &self,
-        caller: Caller,
-        attempt: Attempt,
-        precondition: Precondition,
-        /// The portfolio
-        id: Path<PortfolioKey>,
-        /// Which attempt it is: the same request sent again under one key is done once
-        #[oai(name = "Idempotency-Key")]
-        _key: Header<Option<String>>,
-        /// The ETag of a read of the portfolio: the write is refused if it changed since
-        #[oai(name = "If-Match")]
-        _if_match: Header<Option<String>>,
-        input: Input<As<OwnersRequest, NewOwners>>,
-    ) -> Result<Made<PortfolioTerms>, Problem> {
-        let key = attempt.commit_key(&caller, &input.canonical);
-        let new = input.value.said()?;
-        self.0
-            .blocking(move |journal| {
-                let stated = firm::write(
-                    journal,
-                    &precondition,
-                    key,
-                    || Standing::of_portfolio(journal, id.0.0),
-                    |terms| journal.set_owners(&caller.author(), id.0.0, &new, terms),
-                )?;
-                let day = match &stated.event {
-                    Event::PortfolioOwnersSet(fact) => Some(fact.from),
-                    _ => None,
-                };
-                made(journal, &caller, id.0.0, day, &stated)
-            })
-            .await
-    }
-
-    /// Say on whose decision a portfolio is traded
-    #[oai(path = "/portfolios/:id/mandate", method = "post", operation_id = "setMandate")]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "they are the route's parameters, as the document lists them"
-    )]
-    async fn set_mandate(
-        &self,
-        caller: Caller,
-        attempt: Attempt,
-        precondition: Precondition,
-        /// The portfolio
-        id: Path<PortfolioKey>,
-        /// Which attempt it is: the same request sent again under one key is done once
-        #[oai(name = "Idempotency-Key")]
-        _key: Header<Option<String>>,
-        /// The ETag of a read of the portfolio: the write is refused if it changed since
-        #[oai(name = "If-Match")]
-        _if_match: Header<Option<String>>,
-        input: Input<As<MandateRequest, NewMandate>>,
-    ) -> Result<Made<PortfolioTerms>, Problem> {
-        let key = attempt.commit_key(&caller, &input.canonical);
-        let new = input.value.said()?;
-        self.0
-            .blocking(move |journal| {
-                let stated = firm::write(
-                    journal,
-                    &precondition,
-                    key,
-                    || Standing::of_portfolio(journal, id.0.0),
-                    |terms| journal.set_mandate(&caller.author(), id.0.0, &new, terms),
-                )?;
-                let day = match &stated.event {
-                    Event::MandateSet(fact) => Some(fact.from),
-                    _ => None,
-                };
-                made(journal, &caller, id.0.0, day, &stated)
-            })
-            .await
-    }
-
-    /// Say what a portfolio is measured against
-    #[oai(path = "/portfolios/:id/benchmark", method = "post", operation_id = "chooseBenchmark")]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "they are the route's parameters, as the document lists them"
-    )]
-    async fn choose_benchmark(
-        &self,
-        caller: Caller,
-        attempt: Attempt,
-        precondition: Precondition,
-        /// The portfolio
-        id: Path<PortfolioKey>,
-        /// Which attempt it is: the same request sent again under one key is done once
-        #[oai(name = "Idempotency-Key")]
-        _key: Header<Option<String>>,
-        /// The ETag of a read of the portfolio: the write is refused if it changed since
-        #[oai(name = "If-Match")]
-        _if_match: Header<Option<String>>,
-        input: Input<As<BenchmarkRequest, NewBenchmark>>,
-    ) -> Result<Made<PortfolioTerms>, Problem> {
-        let key = attempt.commit_key(&caller, &input.canonical);
-        let new = input.value.said()?;
-        self.0
-            .blocking(move |journal| {
-                let stated = firm::write(
-                    journal,
-                    &precondition,
-                    key,
-                    || Standing::of_portfolio(journal, id.0.0),
-                    |terms| journal.choose_benchmark(&caller.author(), id.0.0, &new, terms),
-                )?;
-                let day = match &stated.event {
-                    Event::BenchmarkChosen(fact) => Some(fact.from),
-                    _ => None,
-                };
-                made(journal, &caller, id.0.0, day, &stated)
-            })
-            .await
-    }
-
-    /// Say which model a portfolio follows
-    #[oai(path = "/portfolios/:id/model", method = "post", operation_id = "assignModel")]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "they are the route's parameters, as the document lists them"
-    )]
-    async fn assign_model(
-        &self,
-        caller: Caller,
-        attempt: Attempt,
-        precondition: Precondition,
-        /// The portfolio
-        id: Path<PortfolioKey>,
-        /// Which attempt it is: the same request sent again under one key is done once
-        #[oai(name = "Idempotency-Key")]
-        _key: Header<Option<String>>,
-        /// The ETag of a read of the portfolio: the write is refused if it changed since
-        #[oai(name = "If-Match")]
-        _if_match: Header<Option<String>>,
-        input: Input<As<ModelAssignmentRequest, NewModelAssignment>>,
-    ) -> Result<Made<PortfolioTerms>, Problem> {
-        let key = attempt.commit_key(&caller, &input.canonical);
-        let new = input.value.said()?;
-        self.0
-            .blocking(move |journal| {
-                let stated = firm::write(
-                    journal,
-                    &precondition,
-                    key,
-                    || Standing::of_portfolio(journal, id.0.0),
-                    |terms| journal.assign_model(&caller.author(), id.0.0, &new, terms),
-                )?;
-                let day = match &stated.event {
-                    Event::ModelAssigned(fact) => Some(fact.from),
-                    _ => None,
-                };
-                made(journal, &caller, id.0.0, day, &stated)
-            })
-            .await
-    }
 }
 
-fn exists(seen: &Seen<'_>, id: PortfolioId) -> Result<(), Problem> {
+changes! {
+    /// The routes that change a portfolio's terms.
+    Changes, "Tag::Portfolios", id: PortfolioKey, "The portfolio",
+    "The ETag of a read of the portfolio: the write is refused if it changed since";
+
+    /// Say who owns a portfolio
+    set_owners(As<OwnersRequest, NewOwners>) -> PortfolioTerms = "post" "/portfolios/:id/owners" "setOwners";
+
+    /// Say on whose decision a portfolio is traded
+    set_mandate(As<MandateRequest, NewMandate>) -> PortfolioTerms = "post" "/portfolios/:id/mandate" "setMandate";
+
+    /// Say what a portfolio is measured against
+    choose_benchmark(As<BenchmarkRequest, NewBenchmark>) -> PortfolioTerms = "post" "/portfolios/:id/benchmark" "chooseBenchmark";
+
+    /// Say which model a portfolio follows
+    assign_model(As<ModelAssignmentRequest, NewModelAssignment>) -> PortfolioTerms = "post" "/portfolios/:id/model" "assignModel";
+}
+
+/// The terms as they are from the day of what was set on.
+type Set = Result<Made<PortfolioTerms>, Problem>;
+
+async fn set_owners(service: &Service, asked: Asked<PortfolioId>, said: As<OwnersRequest, NewOwners>) -> Set {
+    set(service, asked, said.said()?, Journal::set_owners).await
+}
+
+async fn set_mandate(
+    service: &Service,
+    asked: Asked<PortfolioId>,
+    said: As<MandateRequest, NewMandate>,
+) -> Set {
+    set(service, asked, said.said()?, Journal::set_mandate).await
+}
+
+async fn choose_benchmark(
+    service: &Service,
+    asked: Asked<PortfolioId>,
+    said: As<BenchmarkRequest, NewBenchmark>,
+) -> Set {
+    set(service, asked, said.said()?, Journal::choose_benchmark).await
+}
+
+async fn assign_model(
+    service: &Service,
+    asked: Asked<PortfolioId>,
+    said: As<ModelAssignmentRequest, NewModelAssignment>,
+) -> Set {
+    set(service, asked, said.said()?, Journal::assign_model).await
+}
+
+/// Sets one of a portfolio's terms.
+async fn set<N: Send + 'static>(
+    service: &Service,
+    asked: Asked<PortfolioId>,
+    new: N,
+    set: impl Fn(&Journal, &Author, PortfolioId, &N, &Recording) -> Result<Stated, JournalError> + Send + 'static,
+) -> Set {
+    let id = asked.id;
+    let show = move |journal: &Journal, caller: &Caller, stated: &Stated| made(journal, caller, id, stated);
+    asked.record(service, new, Standing::of_portfolio, set, show).await
+}
+
+/// Refuses a portfolio that was not opened by then.
+pub(super) fn exists(seen: &Seen<'_>, id: PortfolioId) -> Result<(), Problem> {
     match seen.library.directory.get(id) {
         Some(entry) if entry.opened <= seen.pin.known => Ok(()),
         _ => Err(Problem::not_found("portfolio", id)),
     }
 }
 
-/// The terms as they are from the day of what was recorded on.
-fn made(
-    journal: &Journal,
-    caller: &Caller,
-    id: PortfolioId,
-    day: Option<Day>,
-    stated: &Stated,
-) -> Result<Made<PortfolioTerms>, Problem> {
-    let day = day.ok_or_else(|| Problem::key_reused(stated.sequence))?;
+fn made(journal: &Journal, caller: &Caller, id: PortfolioId, stated: &Stated) -> Set {
+    let day = match &stated.event {
+        Event::PortfolioOwnersSet(fact) => fact.from,
+        Event::MandateSet(fact) => fact.from,
+        Event::BenchmarkChosen(fact) => fact.from,
+        Event::ModelAssigned(fact) => fact.from,
+        _ => return Err(Problem::key_reused(stated.sequence)),
+    };
     let body = firm::recorded(journal, day, stated.sequence, |seen| Ok(terms(seen, caller, id)))?;
     Ok(Made::new(&body).at(&format!("/portfolios/{id}/terms")).replayed(stated.already))
 }
