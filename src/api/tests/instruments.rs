@@ -111,7 +111,7 @@ async fn an_instrument_is_read_by_its_id_or_its_symbol_and_a_slip_is_told_the_ne
     assert_eq!(daybook.get(&path).await.has(200).json(), body);
     daybook.get_knowing("/v1/instruments/aapl", &tag).await.has(304);
     let problem = daybook.get("/v1/instruments/AAPPL").await.is(404, "not-found");
-    assert!(problem["detail"].as_str().unwrap().contains("the nearest are AAPL"), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("the nearest is AAPL"), "{problem}");
     list(&daybook, 8, "AAPL", "Another Apple", InstrumentClass::Equity);
     let problem = daybook.get("/v1/instruments/AAPL").await.is(400, "invalid-parameter");
     assert!(problem.to_string().contains("ask by id"), "{problem}");

@@ -233,7 +233,7 @@ async fn what_is_on_no_list_cannot_be_bought_and_can_be_sold() {
     let order = |symbol: &str, side: &str| json!({ "symbol": symbol, "side": side, "quantity": "1" });
     let refused = daybook.post(&path, &order("ACME", "buy")).await.has(422).json();
     assert!(
-        refused.to_string().contains("`ACME` is in no list of instruments (the nearest are ACMX)"),
+        refused.to_string().contains("`ACME` is in no list of instruments (the nearest is ACMX)"),
         "{refused}"
     );
     assert_eq!(broker.asked(), Vec::<Value>::new());
