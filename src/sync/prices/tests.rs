@@ -645,7 +645,7 @@ async fn a_ticker_that_no_list_has_is_refused_with_the_nearest_ones() {
     let feed = Arc::new(MadeUp::new(&world.clock));
     let round = world.keeper(&feed, &config("made-up", &["BOLT", "ACNE"])).round().await;
     assert_eq!((round.failure.clone(), prices(&round, "BOLT").0), (None, 8));
-    assert!(round.unknown["ACNE"].contains("the nearest are ACME"), "{:?}", round.unknown);
+    assert!(round.unknown["ACNE"].contains("the nearest is ACME"), "{:?}", round.unknown);
     assert!(feed.asked.lock().unwrap().iter().all(|ask| ask.symbols == ["BOLT"]));
 }
 
