@@ -12,6 +12,7 @@ pub mod frame;
 pub mod index;
 mod ledger;
 mod memory;
+pub mod merkle;
 mod reading;
 pub mod record;
 mod sealed;
@@ -30,6 +31,10 @@ pub use ledger::{
     Progress, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, Usage,
 };
 pub use memory::{FaultyStore, MemoryStore, PutFault};
+pub use merkle::{
+    Checkpoint, Evidence, EvidenceError, Proven, SignedCheckpoint, TilePath, Tiled,
+    VerifierKey,
+};
 pub use record::{Content, NewRecord, Record, RecordError, RecordView};
 pub use stats::{Stats, WRITE_MICROSECONDS};
 pub use store::{CommitStore, Fault, PutError, ReadError};
