@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -17,6 +17,8 @@ pub enum Mode {
     Write,
     /// A file that does not exist yet, for reading and writing; an existing one is an error.
     Create,
+    /// The same, to be read by its owner alone.
+    CreatePrivate,
 }
 
 /// An open file, read and written at offsets.
@@ -48,6 +50,15 @@ pub trait DiskFile: Send + Sync {
     ///
     /// What the operating system says.
     fn size(&self) -> io::Result<u64>;
+
+    /// Whether others than its owner may read or write it; a disk without owners knows of none.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    fn is_open_to_others(&self) -> io::Result<bool> {
+        Ok(false)
+    }
 }
 
 /// A directory tree.
@@ -138,9 +149,18 @@ pub fn read_file(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
 ///
 /// What the disk says; the name then holds what it held before, or `bytes`.
 pub fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_file_as(disk, path, bytes, Mode::Create)
+}
+
+/// The same, made in a mode that creates.
+///
+/// # Errors
+///
+/// As for [`replace_file`].
+pub fn replace_file_as(disk: &dyn Disk, path: &Path, bytes: &[u8], mode: Mode) -> io::Result<()> {
     let beside = beside(path);
     disk.remove(&beside)?;
-    let file = disk.open(&beside, Mode::Create)?;
+    let file = disk.open(&beside, mode)?;
     file.write_all_at(bytes, 0)?;
     file.sync_data()?;
     drop(file);
@@ -190,6 +210,10 @@ impl DiskFile for OsFile {
     fn size(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
     }
+
+    fn is_open_to_others(&self) -> io::Result<bool> {
+        Ok(self.0.metadata()?.permissions().mode() & 0o077 != 0)
+    }
 }
 
 impl Disk for OsDisk {
@@ -203,6 +227,9 @@ impl Disk for OsDisk {
             }
             Mode::Create => {
                 options.write(true).create_new(true);
+            }
+            Mode::CreatePrivate => {
+                options.write(true).create_new(true).mode(0o600);
             }
         }
         Ok(Arc::new(OsFile(options.open(path)?)))

@@ -18,6 +18,10 @@ use crate::index::plain::PlainIndex;
 use crate::index::sled::{IndexFound, SledIndex};
 use crate::index::{Direction, Index, IndexBatch, IndexError, KeyHash, Snapshots};
 use crate::memory::MemoryStore;
+use crate::merkle::NotaryError;
+use crate::merkle::grower::Grower;
+use crate::merkle::notary::{Kept, Notary, signing_key};
+use crate::merkle::tree::{Tree, TreeError};
 use crate::reading::find_commit;
 use crate::record::{Record, RecordView};
 use crate::segments::{self, FormatProblem, Found, Identity, Layout, Segment, SegmentStore};
@@ -49,6 +53,8 @@ pub enum IndexKind {
 pub enum Phase {
     /// Filling the index from the log.
     Indexing,
+    /// Hashing the records into the tree over the log.
+    Hashing,
     /// Checking the log's bytes and its records, and that the index agrees with them.
     Checking,
 }
@@ -253,6 +259,9 @@ pub enum OpenError {
     /// The log is damaged. Nothing was changed.
     #[error("the log is damaged at {0}; restore it from a backup")]
     Damaged(#[from] Fault),
+    /// The log cannot be vouched for: its signing key or its checkpoints are missing or wrong. Nothing was changed.
+    #[error(transparent)]
+    Notary(#[from] NotaryError),
     /// The index could not be opened nor rebuilt.
     #[error(transparent)]
     Index(#[from] IndexError),
@@ -278,6 +287,13 @@ impl OpenError {
             ReadError::Io(source) => OpenError::Io { dir: dir.to_owned(), source },
         }
     }
+
+    fn tree(dir: &Path) -> impl Fn(TreeError) -> OpenError {
+        |error| match error {
+            TreeError::Read(error) => OpenError::read(dir)(error),
+            beyond @ TreeError::Beyond(_) => NotaryError::Tree(beyond).into(),
+        }
+    }
 }
 
 /// Why a ledger did not close cleanly. Everything acknowledged is durable all the same.
@@ -286,6 +302,9 @@ pub enum CloseError {
     /// The head could not be recorded.
     #[error("the head could not be recorded: {0}")]
     Io(#[from] io::Error),
+    /// No checkpoint could be kept of what the log holds now; the last one stands.
+    #[error("no checkpoint was kept: {0}")]
+    Notary(#[from] NotaryError),
     /// The index could not be written out; it catches up at the next opening.
     #[error(transparent)]
     Index(#[from] IndexError),
@@ -298,8 +317,13 @@ pub struct Ledger {
     finder: Arc<Finder>,
     published: Arc<Published>,
     snapshots: GuardedSnapshots,
+    tree: Arc<Tree>,
+    notary: Option<Arc<Notary>>,
+    /// The public key of a ledger that is open for reading alone, and what is kept of it.
+    kept: Kept,
     writer: Option<Writer>,
     applier: Option<JoinHandle<()>>,
+    grower: Option<Grower>,
     /// Dropped last: until then the directory is ours.
     _lock: Box<dyn Send + Sync>,
 }
@@ -350,14 +374,22 @@ impl Ledger {
         };
         let found = segments::find(&disk, dir, write).map_err(&read)?;
         found.check(0)?;
+        let kept = Kept::find(&*disk, dir)?;
+        kept.check_size(found.head())?;
+        let key = if write { signing_key(&*disk, dir, &kept)? } else { None };
         let recovered = found.recovered();
-        let (index, broken, store): (Arc<dyn Index>, _, _) = if write {
+        let (index, broken, store, tree): (Arc<dyn Index>, _, _, _) = if write {
             let (index, broken) = open_index(dir, &options, identity, &found)?;
+            let reading = Arc::new(found.read_only(options.layout(), options.block_cache_bytes));
+            let tree = Tree::open(reading, Arc::clone(&index))?;
+            check_signed(dir, &tree, &kept, &options)?;
             let store = found.writable(options.layout(), options.block_cache_bytes).map_err(&read)?;
-            (index, broken, Arc::new(store))
+            let store = Arc::new(store);
+            (index, broken, Arc::clone(&store), tree.over(store))
         } else {
             let store = Arc::new(found.read_only(options.layout(), options.block_cache_bytes));
-            (Arc::new(lazy_index(&store, &options)), None, store)
+            let index: Arc<dyn Index> = Arc::new(lazy_index(&store, &options));
+            (Arc::clone(&index), None, Arc::clone(&store), Tree::open(store, index)?)
         };
         let caught_up = catch_up(&*store, &*index, &options).map_err(&read)?;
         let head = store.head();
@@ -373,8 +405,10 @@ impl Ledger {
             cut: recovered.cut.map(|(sequence, file, offset)| Cut { sequence, file, offset }),
             index: index_opened,
         };
+        let notary = if write { Notary::start(&disk, dir, &kept, key)? } else { None };
         let as_store: Arc<dyn CommitStore> = Arc::clone(&store) as _;
-        let ledger = Ledger::start(as_store, Some(store), index, &options, lock).map_err(&read)?;
+        let parts = Parts { store: as_store, segments: Some(store), index, tree, notary, kept };
+        let ledger = Ledger::start(parts, &options, lock).map_err(&read)?;
         Ok((ledger, opened))
     }
 
@@ -396,16 +430,15 @@ impl Ledger {
     pub fn with_store(store: Arc<dyn CommitStore>, options: &Options) -> Result<Ledger, ReadError> {
         let index: Arc<dyn Index> = Arc::new(PlainIndex::new());
         catch_up(&*store, &*index, options)?;
-        Ledger::start(store, None, index, options, Box::new(()))
+        let tree = Tree::open(Arc::clone(&store), Arc::clone(&index))?;
+        let notary = if options.read_only { None } else { Some(Notary::in_memory()?) };
+        let parts = Parts { store, segments: None, index, tree, notary, kept: Kept::default() };
+        Ledger::start(parts, options, Box::new(()))
     }
 
-    fn start(
-        store: Arc<dyn CommitStore>,
-        segments: Option<Arc<SegmentStore>>,
-        index: Arc<dyn Index>,
-        options: &Options,
-        lock: Box<dyn Send + Sync>,
-    ) -> Result<Ledger, ReadError> {
+    fn start(parts: Parts, options: &Options, lock: Box<dyn Send + Sync>) -> Result<Ledger, ReadError> {
+        let Parts { store, segments, index, tree, notary, kept } = parts;
+        let (tree, notary) = (Arc::new(tree), notary.map(Arc::new));
         let head = store.head();
         let mut last_recorded_at = i64::MIN;
         if head > 0 {
@@ -416,7 +449,7 @@ impl Ledger {
         }
         let finder = Arc::new(Finder::new(Arc::clone(&index)));
         let published = Arc::new(Published::new(head));
-        let (mut writer, mut applier) = (None, None);
+        let (mut writer, mut applier, mut grower) = (None, None, None);
         if !options.read_only {
             let decider = Decider::new(
                 Arc::clone(&store),
@@ -432,15 +465,31 @@ impl Ledger {
                 options.limits(),
                 options.tail_records_max.max(1),
             )?);
-            let finder = Arc::clone(&finder);
+            let growing =
+                Grower::start(Arc::clone(&store), segments.clone(), Arc::clone(&tree), notary.clone())?;
+            let (finder, ring) = (Arc::clone(&finder), growing.ringer());
+            grower = Some(growing);
             applier = Some(
                 std::thread::Builder::new()
                     .name("ledger-index".into())
-                    .spawn(move || finder.apply_until_closed())?,
+                    .spawn(move || finder.apply_until_closed(&ring))?,
             );
         }
         let snapshots = GuardedSnapshots { index, published: Arc::clone(&published) };
-        Ok(Ledger { store, segments, finder, published, snapshots, writer, applier, _lock: lock })
+        Ok(Ledger {
+            store,
+            segments,
+            finder,
+            published,
+            snapshots,
+            tree,
+            notary,
+            kept,
+            writer,
+            applier,
+            grower,
+            _lock: lock,
+        })
     }
 
     /// Appends, and returns when it is durable.
@@ -823,7 +872,11 @@ impl Ledger {
     /// The next segment could not be begun.
     pub fn seal_now(&self) -> Result<(), AppendError> {
         let Some(segments) = &self.segments else { return Ok(()) };
-        segments.seal_now().map_err(|error| match error {
+        let sealed = segments.seal_now();
+        if let Some(grower) = &self.grower {
+            grower.ringer()();
+        }
+        sealed.map_err(|error| match error {
             PutError::NoSpace => AppendError::NoSpace,
             PutError::Refused { reason } | PutError::Indefinite { reason } => {
                 AppendError::Poisoned { reason }
@@ -843,6 +896,18 @@ impl Ledger {
 
     pub(crate) fn store(&self) -> &Arc<dyn CommitStore> {
         &self.store
+    }
+
+    pub(crate) fn merkle_tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    pub(crate) fn notary(&self) -> Option<&Notary> {
+        self.notary.as_deref()
+    }
+
+    pub(crate) fn kept(&self) -> &Kept {
+        &self.kept
     }
 
     pub(crate) fn segment_store(&self) -> Option<&Arc<SegmentStore>> {
@@ -866,11 +931,36 @@ impl Ledger {
         if let Some(applier) = self.applier.take() {
             let _ = applier.join();
         }
+        if let Some(mut grower) = self.grower.take() {
+            grower.close();
+        }
+        let signed = self.sign_off();
         let flushed = self.finder.index().flush();
         if let Some(segments) = &self.segments {
             segments.close()?;
         }
         flushed?;
+        signed
+    }
+
+    /// Keeps the tree and a checkpoint of all that is durable.
+    fn sign_off(&self) -> Result<(), CloseError> {
+        let head = self.head();
+        let kept = self.tree.grow(head, None).map(|()| self.tree.keep_edge());
+        let signed = match &self.notary {
+            Some(notary) if head > 0 => notary.checkpoint(&self.tree, head, true).map(drop),
+            _ => Ok(()),
+        };
+        match signed {
+            // Closing needs no room: the last checkpoint stands.
+            Err(NotaryError::Io { source, .. }) if segments::is_full(&source) => {
+                tracing::warn!("the disk is full: no checkpoint is kept of this closing");
+            }
+            signed => signed?,
+        }
+        if let Ok(Err(error)) = kept {
+            return Err(error.into());
+        }
         Ok(())
     }
 }
@@ -881,6 +971,44 @@ impl Drop for Ledger {
             tracing::warn!(%error, "the ledger was not closed cleanly");
         }
     }
+}
+
+/// What a ledger is made of.
+struct Parts {
+    store: Arc<dyn CommitStore>,
+    segments: Option<Arc<SegmentStore>>,
+    index: Arc<dyn Index>,
+    tree: Tree,
+    notary: Option<Notary>,
+    kept: Kept,
+}
+
+/// Brings the tree up to date and refuses a log that is not what was signed last.
+fn check_signed(dir: &Path, tree: &Tree, kept: &Kept, options: &Options) -> Result<(), OpenError> {
+    let grow = || tree.grow(tree.store().head(), options.progress.as_ref()).map_err(OpenError::read(dir));
+    grow()?;
+    let Some(latest) = kept.latest.as_ref().map(|latest| &latest.checkpoint) else { return Ok(()) };
+    let root = |size| tree.view(size)?.root(size);
+    if root(latest.size).is_ok_and(|root| root == latest.root) {
+        return Ok(());
+    }
+    // The tiles may be what is wrong: only the records themselves tell.
+    tree.start_over()?;
+    grow()?;
+    let found = root(latest.size).map_err(OpenError::tree(dir))?;
+    if found == latest.root {
+        tracing::warn!("the tiles of the tree contradicted the log, and were made anew");
+        return Ok(());
+    }
+    let mut good = 0;
+    for size in &kept.sizes {
+        let stated = kept.read(&*options.disk, *size)?.checkpoint;
+        if root(*size).map_err(OpenError::tree(dir))? != stated.root {
+            return Err(kept.wrong_root(good, *size, &found).into());
+        }
+        good = *size;
+    }
+    Err(kept.wrong_root(good, latest.size, &found).into())
 }
 
 /// The entry beside the snapshots that says whose index it is.
@@ -911,10 +1039,11 @@ fn open_index(
             Some(format!("it was broken ({why}) and lies in {} now", moved_to.display()))
         }
     };
-    if index.applied() > 0 {
+    let seen = index.applied().max(index.tiles().size()?);
+    if seen > 0 {
         if is_of(&index, identity) {
             // What the index has seen was durable: a log that ends below has lost something.
-            found.check(index.applied())?;
+            found.check(seen)?;
         } else {
             let (empty, moved_to) = index.start_over()?;
             index = empty;

@@ -13,6 +13,7 @@ pub mod index;
 mod ledger;
 mod memory;
 pub mod merkle;
+mod proving;
 mod reading;
 pub mod record;
 mod sealed;
@@ -32,10 +33,10 @@ pub use ledger::{
 };
 pub use memory::{FaultyStore, MemoryStore, PutFault};
 pub use merkle::{
-    Checkpoint, Evidence, EvidenceError, Proven, SignedCheckpoint, TilePath, Tiled,
+    Checkpoint, Evidence, EvidenceError, NotaryError, Proven, SignedCheckpoint, TilePath, Tiled, TreeError,
     VerifierKey,
 };
 pub use record::{Content, NewRecord, Record, RecordError, RecordView};
 pub use stats::{Stats, WRITE_MICROSECONDS};
 pub use store::{CommitStore, Fault, PutError, ReadError};
-pub use verify::{IndexVerified, StoredSnapshots, Verified, VerifyError, verify};
+pub use verify::{IndexVerified, StoredSnapshots, Verified, VerifyError, verify, verify_since};

@@ -126,8 +126,8 @@ impl Finder {
         *self.stalled.lock().unwrap_or_else(PoisonError::into_inner) = reason;
     }
 
-    /// Applies the tail to the index until closed: the body of the applying thread.
-    pub(crate) fn apply_until_closed(&self) {
+    /// Applies the tail to the index until closed, telling `applied` each time: the body of the applying thread.
+    pub(crate) fn apply_until_closed(&self, applied: &dyn Fn()) {
         let _last_word = LastWord(self);
         let mut backoff = APPLY_AFTER;
         loop {
@@ -149,6 +149,7 @@ impl Finder {
             match self.apply_once() {
                 Ok(()) => {
                     self.set_stalled(None);
+                    applied();
                     backoff = APPLY_AFTER;
                     if closing && self.read().current.is_empty() {
                         return;
@@ -329,7 +330,7 @@ impl Finder {
 mod tests {
     use super::*;
     use crate::index::plain::PlainIndex;
-    use crate::index::{Postings, Snapshots, Totals};
+    use crate::index::{Postings, Snapshots, Tiles, Totals};
     use std::sync::atomic::{AtomicBool, Ordering};
 
     /// An index whose disk is full until told otherwise.
@@ -387,6 +388,10 @@ mod tests {
 
         fn snapshots(&self) -> &dyn Snapshots {
             self.inner.snapshots()
+        }
+
+        fn tiles(&self) -> &dyn Tiles {
+            self.inner.tiles()
         }
 
         fn flush(&self) -> Result<(), IndexError> {
@@ -450,7 +455,7 @@ mod tests {
         let finder = Arc::new(Finder::new(Arc::clone(&index) as _));
         let applier = {
             let finder = Arc::clone(&finder);
-            std::thread::spawn(move || finder.apply_until_closed())
+            std::thread::spawn(move || finder.apply_until_closed(&|| ()))
         };
         finder.extend(one(1));
         while finder.stalled().is_none() {

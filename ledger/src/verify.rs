@@ -4,13 +4,20 @@ use std::collections::HashMap;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::disk::create_private_dir;
 use crate::frame::BodyError;
+use crate::index::plain::PlainIndex;
 use crate::index::sled::{IndexFound, SledIndex};
 use crate::index::{Direction, Index, IndexBatch, IndexError, KeyHash, Totals};
 use crate::ledger::{Cut, INDEX, Ledger, OpenError, Options, Phase, SNAPSHOT, is_of};
-use crate::segments::{self, FormatProblem, Identity, Segment};
+use crate::merkle::notary::{Kept, check_signing_key};
+use crate::merkle::tree::Tree;
+use crate::merkle::{
+    Checkpoint, CheckpointError, Hash, NotaryError, SignedCheckpoint, TreeError, VerifierKey,
+};
+use crate::segments::{self, FormatProblem, Identity, Segment, SegmentStore};
 use crate::store::{Body, CommitStore, Fault, ReadError};
 
 /// Key hashes held in memory at a time while looking for one that comes twice; more keys mean more passes.
@@ -25,6 +32,9 @@ const REPORT_EVERY: u64 = 65_536;
 pub struct Verified {
     /// The last sequence, and as many records.
     pub head: u64,
+    /// Records that a trusted checkpoint covers, which were not looked at; 0 if there was none. Counts are of the
+    /// records behind.
+    pub after: u64,
     /// Streams.
     pub streams: u64,
     /// Records that carry a key.
@@ -37,6 +47,12 @@ pub struct Verified {
     pub torn: Option<Cut>,
     /// What became of the index.
     pub index: IndexVerified,
+    /// The root of the tree over all records.
+    pub root: Hash,
+    /// The key that the checkpoints are signed with; none before the first opening for writing.
+    pub key: Option<VerifierKey>,
+    /// Checkpoints that were kept, all of which the tree has the root of.
+    pub checkpoints: usize,
 }
 
 /// Whether the index agrees with the log.
@@ -73,6 +89,12 @@ pub enum VerifyError {
         /// How.
         what: String,
     },
+    /// The signing key or a checkpoint is not what it should be.
+    #[error(transparent)]
+    Notary(#[from] NotaryError),
+    /// The checkpoint that was to be trusted is none of this ledger.
+    #[error("the checkpoint given is refused: {0}")]
+    Since(CheckpointError),
     /// It could not be opened for reading.
     #[error(transparent)]
     Open(OpenError),
@@ -94,7 +116,17 @@ impl From<OpenError> for VerifyError {
     fn from(error: OpenError) -> VerifyError {
         match error {
             OpenError::Damaged(fault) => VerifyError::Damaged(fault),
+            OpenError::Notary(error) => VerifyError::Notary(error),
             other => VerifyError::Open(other),
+        }
+    }
+}
+
+impl From<TreeError> for VerifyError {
+    fn from(error: TreeError) -> VerifyError {
+        match error {
+            TreeError::Read(error) => error.into(),
+            beyond @ TreeError::Beyond(_) => VerifyError::Notary(beyond.into()),
         }
     }
 }
@@ -106,6 +138,20 @@ impl From<OpenError> for VerifyError {
 ///
 /// The first fault, with its sequence; or what kept the ledger from being read.
 pub fn verify(dir: &Path, options: &Options) -> Result<Verified, VerifyError> {
+    verify_behind(dir, options, None)
+}
+
+/// Verifies what follows a checkpoint of the ledger, which is trusted: that the log goes on from it, and every byte
+/// and record behind it. Of what it covers, only its root is compared.
+///
+/// # Errors
+///
+/// As for [`verify`]; or the note is not a checkpoint of this ledger.
+pub fn verify_since(dir: &Path, options: &Options, checkpoint: &str) -> Result<Verified, VerifyError> {
+    verify_behind(dir, options, Some(checkpoint))
+}
+
+fn verify_behind(dir: &Path, options: &Options, since: Option<&str>) -> Result<Verified, VerifyError> {
     let io = OpenError::io(dir);
     let disk = &options.disk;
     let format = segments::read_format(&**disk, dir).map_err(&io)?;
@@ -128,11 +174,27 @@ pub fn verify(dir: &Path, options: &Options) -> Result<Verified, VerifyError> {
     if let Ok(copy) = &copy {
         found.check(copy.index.applied())?;
     }
-    let store = found.read_only(options.layout(), 0);
-    let segments = store.files.segments();
-    let index = copy.as_ref().map(|copy| &copy.index as &dyn Index);
+    let kept = Kept::find(&**disk, dir)?;
+    kept.check_size(found.head())?;
+    check_signing_key(&**disk, dir, &kept)?;
+    let since = since.map(|note| trusted(note, &kept, found.head())).transpose()?;
+    let after = since.as_ref().map_or(0, |since| since.size);
+    let store = Arc::new(found.read_only(options.layout(), 0));
+    let mut segments = store.files.segments();
+    segments.retain(|segment| segment.last() > after);
+    let index = copy.as_ref().map(|copy| &*copy.index as &dyn Index);
+    let tree = match &since {
+        None => Tree::open(Arc::clone(&store) as _, Arc::new(PlainIndex::new())).map_err(ReadError::from)?,
+        Some(since) => tree_since(&store, copy.as_ref().ok(), since, &kept, options)?,
+    };
     check_segments(&segments)?;
-    check_log(&store, store.head(), index.map_err(Clone::clone), options, &segments, torn)
+    let stretch = Stretch { after, head: store.head() };
+    let log = check_log(&*store, stretch, index.clone().map_err(Clone::clone), options, &segments, torn)?;
+    let mut signed = kept.all(&**disk)?;
+    signed.retain(|signed| signed.checkpoint.size >= after);
+    let tiles = index.ok().filter(|_| since.is_none());
+    let root = check_tree(&tree, log.head, tiles, &kept, &signed, options)?;
+    Ok(Verified { root, checkpoints: signed.len(), key: kept.verifier, ..log })
 }
 
 impl Ledger {
@@ -147,8 +209,49 @@ impl Ledger {
         check_segments(&segments)?;
         let index =
             if self.flush_index() { Ok(&**self.index()) } else { Err("it takes nothing in".to_owned()) };
-        check_log(&**self.store(), head, index, options, &segments, None)
+        let all = Stretch { after: 0, head };
+        let log = check_log(&**self.store(), all, index.clone(), options, &segments, None)?;
+        let signed: Vec<SignedCheckpoint> = self.latest_checkpoint().into_iter().collect();
+        let tree =
+            Tree::open(Arc::clone(self.store()), Arc::new(PlainIndex::new())).map_err(ReadError::from)?;
+        // What was signed since the head was read is checked as far as that goes.
+        let reached: Vec<_> = signed.into_iter().filter(|signed| signed.checkpoint.size <= head).collect();
+        let root = check_tree(&tree, head, index.ok(), self.kept(), &reached, options)?;
+        Ok(Verified { root, checkpoints: reached.len(), key: self.verifier_key().cloned(), ..log })
     }
+}
+
+/// What a checkpoint states that whoever verifies trusts.
+fn trusted(note: &str, kept: &Kept, head: u64) -> Result<Checkpoint, VerifyError> {
+    let key = kept.verifier.as_ref().ok_or(NotaryError::NoKey)?;
+    let since = SignedCheckpoint::open(note, key).map_err(VerifyError::Since)?.checkpoint;
+    if since.size > head {
+        let what = format!("the checkpoint given is of {} records, and the log ends before", since.size);
+        return Err(Fault { sequence: head + 1, file: PathBuf::new(), offset: 0, what }.into());
+    }
+    Ok(since)
+}
+
+/// The tree up to a checkpoint: out of the tiles where they lead to its root, else out of the records.
+fn tree_since(
+    store: &Arc<SegmentStore>,
+    copy: Option<&CopiedIndex>,
+    since: &Checkpoint,
+    kept: &Kept,
+    options: &Options,
+) -> Result<Tree, VerifyError> {
+    let root = |tree: &Tree| tree.view(since.size)?.root(since.size);
+    let store = || Arc::clone(store) as Arc<dyn CommitStore>;
+    if let Some(copy) = copy
+        && let Ok(tree) = Tree::up_to(store(), Arc::clone(&copy.index) as _, since.size)
+        && root(&tree).is_ok_and(|root| root == since.root)
+    {
+        return Ok(tree);
+    }
+    let tree = Tree::open(store(), Arc::new(PlainIndex::new())).map_err(ReadError::from)?;
+    tree.grow(since.size, options.progress.as_ref())?;
+    let root = root(&tree)?;
+    if root == since.root { Ok(tree) } else { Err(kept.wrong_root(0, since.size, &root).into()) }
 }
 
 /// Reads what belongs to segments as files: every block and checksum of the sealed ones.
@@ -164,6 +267,8 @@ fn check_segments(segments: &[Segment]) -> Result<(), VerifyError> {
 /// What is remembered of the records seen so far.
 #[derive(Default)]
 struct Seen {
+    /// Records that a checkpoint covers: of what they say, nothing is known.
+    after: u64,
     next: u64,
     recorded_at: Option<i64>,
     versions: HashMap<Box<str>, u64>,
@@ -174,23 +279,31 @@ struct Seen {
     commit: (u32, u32),
 }
 
+/// The records behind `after`, up to `head`.
+#[derive(Clone, Copy)]
+struct Stretch {
+    after: u64,
+    head: u64,
+}
+
 fn check_log(
     store: &dyn CommitStore,
-    head: u64,
+    stretch: Stretch,
     index: Result<&dyn Index, String>,
     options: &Options,
     segments: &[Segment],
     torn: Option<Cut>,
 ) -> Result<Verified, VerifyError> {
-    let mut seen = Seen { next: 1, ..Seen::default() };
+    let Stretch { after, head } = stretch;
+    let mut seen = Seen { next: after + 1, after, ..Seen::default() };
     let applied = index.as_ref().map_or(0, |index| index.applied());
     let mut keys = KeySieve::new(None);
     let mut commit_keys = KeySieve::new(None);
     let mut batch = IndexBatch::default();
-    scan(store, head, |body| {
+    scan(store, stretch, |body| {
         check_body(body, &mut seen, &mut keys, &mut commit_keys)?;
         if let Ok(index) = &index {
-            batch.absorb(body, 0).map_err(|error| crate::reading::damaged(&error, body))?;
+            batch.absorb(body, after + 1).map_err(|error| crate::reading::damaged(&error, body))?;
             if batch.count() >= COMPARED_AT_ONCE {
                 agree(*index, &std::mem::take(&mut batch), applied)?;
             }
@@ -207,15 +320,15 @@ fn check_log(
         let what = format!("the log ends here; it should hold {head} records");
         return Err(Fault { sequence: seen.next, file: PathBuf::new(), offset: 0, what }.into());
     }
-    find_repeated(store, head, keys, |body, visit| {
-        let _ = body.visit(body.first_sequence(), body.last_sequence(), |record| {
+    find_repeated(store, stretch, keys, |body, visit| {
+        let _ = body.visit(after + 1, body.last_sequence(), |record| {
             if let Some(key) = record.key {
                 visit(KeyHash::of(key), record.sequence);
             }
             ControlFlow::Continue(())
         });
     })?;
-    find_repeated(store, head, commit_keys, |body, visit| {
+    find_repeated(store, stretch, commit_keys, |body, visit| {
         let mut last = body.first_sequence() - 1;
         for part in body.parts() {
             last += u64::from(part.records);
@@ -227,8 +340,9 @@ fn check_log(
     options.report(Phase::Checking, head, head);
     let index = match index {
         Err(reason) => IndexVerified::Unusable { reason },
-        // A ledger in use may have gone on meanwhile; then only what was compared above is known.
-        Ok(index) if applied == head && index.applied() == head => {
+        // A ledger in use may have gone on meanwhile; then only what was compared above is known. What a checkpoint
+        // covers was not counted.
+        Ok(index) if applied == head && after == 0 && index.applied() == head => {
             agree_in_total(index, &seen, head)?;
             IndexVerified::Agrees
         }
@@ -237,26 +351,60 @@ fn check_log(
     };
     Ok(Verified {
         head,
+        after,
         streams: seen.versions.len() as u64,
         keys: seen.keys,
         segments: segments.len(),
         sealed: segments.iter().filter(|segment| matches!(segment, Segment::Sealed(_))).count(),
         torn,
         index,
+        root: Hash::empty(),
+        key: None,
+        checkpoints: 0,
     })
 }
 
-/// Shows bodies from the first one up to the one that holds `head`.
+/// Hashes every record anew and compares the tree with what was signed and with the tiles beside the index; gives its
+/// root.
+fn check_tree(
+    tree: &Tree,
+    head: u64,
+    index: Option<&dyn Index>,
+    kept: &Kept,
+    signed: &[SignedCheckpoint],
+    options: &Options,
+) -> Result<Hash, VerifyError> {
+    let read = |error| VerifyError::Read(ReadError::Index(error));
+    tree.grow(head, options.progress.as_ref())?;
+    let mut view = tree.view(head)?;
+    let mut good = 0;
+    for stated in signed.iter().map(|signed| &signed.checkpoint) {
+        let root = view.root(stated.size)?;
+        if root != stated.root {
+            return Err(kept.wrong_root(good, stated.size, &root).into());
+        }
+        good = stated.size;
+    }
+    if let Some(index) = index
+        && let Some(sequence) = view.differs_from(index.tiles()).map_err(read)?
+    {
+        let what = "a tile of hashes is not that of its records".to_owned();
+        return Err(VerifyError::IndexDisagrees { sequence, what });
+    }
+    Ok(view.root(head)?)
+}
+
+/// Shows bodies from the one that holds the first record of a stretch up to the one that holds its last.
 fn scan(
     store: &dyn CommitStore,
-    head: u64,
+    Stretch { after, head }: Stretch,
     mut visit: impl FnMut(&Body<'_>) -> Result<(), VerifyError>,
 ) -> Result<(), VerifyError> {
-    if head == 0 {
+    if head == after {
         return Ok(());
     }
     let mut failed = None;
-    store.scan(1, &mut |body| match visit(body) {
+    store.scan(after + 1, &mut |body| match visit(body) {
         Ok(()) if body.last_sequence() < head => ControlFlow::Continue(()),
         Ok(()) => ControlFlow::Break(()),
         Err(error) => {
@@ -275,7 +423,7 @@ fn check_body(
 ) -> Result<(), VerifyError> {
     let fault = |sequence, what: String| Fault { sequence, file: PathBuf::new(), offset: 0, what };
     let mut wrong: Option<Fault> = None;
-    let visited = body.visit(body.first_sequence(), body.last_sequence(), |record| {
+    let visited = body.visit(seen.after + 1, body.last_sequence(), |record| {
         let sequence = record.sequence;
         let mut step = || -> Result<(), Fault> {
             if sequence != seen.next {
@@ -289,7 +437,10 @@ fn check_body(
             record.check().map_err(|error| fault(sequence, error.to_string()))?;
             let version = match seen.versions.get_mut(record.stream) {
                 Some(version) => version,
-                None => seen.versions.entry(Box::from(record.stream)).or_insert(0),
+                None => {
+                    let before = if seen.after == 0 { 0 } else { record.version.saturating_sub(1) };
+                    seen.versions.entry(Box::from(record.stream)).or_insert(before)
+                }
             };
             *version += 1;
             if *version != record.version {
@@ -320,7 +471,12 @@ fn check_body(
     for part in body.parts() {
         let begins = last + 1;
         last += u64::from(part.records);
-        if (part.before, part.before + part.records + part.after) != follow(seen.commit, part) {
+        if last <= seen.after {
+            continue;
+        }
+        // The commit in which a checkpoint ends may have begun before.
+        let known = begins > seen.after + 1 || seen.after == 0;
+        if known && (part.before, part.before + part.records + part.after) != follow(seen.commit, part) {
             return Err(fault(begins, "a commit is not whole".into()).into());
         }
         seen.commit = (part.before + part.records, part.after);
@@ -439,7 +595,7 @@ impl KeySieve {
 /// Looks for a key that comes twice, in as many passes as memory asks for.
 fn find_repeated(
     store: &dyn CommitStore,
-    head: u64,
+    stretch: Stretch,
     first: KeySieve,
     mut keys_of: impl FnMut(&Body<'_>, &mut dyn FnMut(KeyHash, u64)),
 ) -> Result<(), VerifyError> {
@@ -453,7 +609,7 @@ fn find_repeated(
         }
         let Some(cut) = sieve.cut else { return Ok(()) };
         let mut next = KeySieve::new(Some(cut));
-        scan(store, head, |body| {
+        scan(store, stretch, |body| {
             keys_of(body, &mut |hash, sequence| next.add(hash, sequence));
             Ok(())
         })?;
@@ -463,7 +619,7 @@ fn find_repeated(
 
 /// The index of a directory, copied elsewhere: opening sled where it lies would change it.
 struct CopiedIndex {
-    index: SledIndex,
+    index: Arc<SledIndex>,
     /// Removed with this.
     _copy: RemovedOnDrop,
 }
@@ -519,7 +675,9 @@ impl CopiedIndex {
         copy_dir(&from, &to).map_err(|error| format!("it could not be copied to be read: {error}"))?;
         let (index, found) = SledIndex::open(&to, cache_bytes).map_err(|error| error.to_string())?;
         match found {
-            IndexFound::Index if is_of(&index, identity) => Ok(CopiedIndex { index, _copy: copy }),
+            IndexFound::Index if is_of(&index, identity) => {
+                Ok(CopiedIndex { index: Arc::new(index), _copy: copy })
+            }
             IndexFound::Index if index.applied() == 0 => Err("it is empty".into()),
             IndexFound::Index => Err("it is of another ledger".into()),
             IndexFound::Nothing => Err("there is none".into()),

@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::plain::PlainIndex;
-use super::{Direction, Index, IndexBatch, IndexError, KeyHash, Snapshots, Totals};
+use super::{Direction, Index, IndexBatch, IndexError, KeyHash, Snapshots, Tiles, Totals};
 
 /// Brings an empty index up to date with the log.
 type Fill = Box<dyn Fn(&PlainIndex) -> Result<(), IndexError> + Send + Sync>;
@@ -77,6 +77,10 @@ impl Index for LazyIndex {
 
     fn snapshots(&self) -> &dyn Snapshots {
         self.index.snapshots()
+    }
+
+    fn tiles(&self) -> &dyn Tiles {
+        self.index.tiles()
     }
 
     fn flush(&self) -> Result<(), IndexError> {

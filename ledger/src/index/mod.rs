@@ -326,12 +326,57 @@ pub trait Index: Send + Sync {
     /// Derived data kept beside the index.
     fn snapshots(&self) -> &dyn Snapshots;
 
+    /// Hashes of the tree over the records, kept beside the index with a size of their own.
+    fn tiles(&self) -> &dyn Tiles;
+
     /// Writes out what is still in memory, as far as the index promises that.
     ///
     /// # Errors
     ///
     /// The disk failed.
     fn flush(&self) -> Result<(), IndexError>;
+}
+
+/// A tile of hashes, full or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tile {
+    /// Its level: 1 and above.
+    pub level: u8,
+    /// Its place in its row, from 0.
+    pub index: u64,
+    /// Up to 256 hashes of 32 bytes.
+    pub hashes: Vec<u8>,
+}
+
+/// Tiles of hashes from level 1 on. Losing them costs time only.
+pub trait Tiles: Send + Sync {
+    /// Records that they stand for; 0 when there are none.
+    ///
+    /// # Errors
+    ///
+    /// The index cannot answer.
+    fn size(&self) -> Result<u64, IndexError>;
+
+    /// Keeps tiles, replacing what stood in their places, together with the records that all now stand for.
+    ///
+    /// # Errors
+    ///
+    /// The disk failed.
+    fn put(&self, size: u64, tiles: &[Tile]) -> Result<(), IndexError>;
+
+    /// The hashes of a tile, as it was kept last.
+    ///
+    /// # Errors
+    ///
+    /// The index cannot answer.
+    fn get(&self, level: u8, index: u64) -> Result<Option<Vec<u8>>, IndexError>;
+
+    /// Forgets them all.
+    ///
+    /// # Errors
+    ///
+    /// The disk failed.
+    fn clear(&self) -> Result<(), IndexError>;
 }
 
 /// Derived data kept under a name, with the sequence that it has applied. Losing it costs time only.

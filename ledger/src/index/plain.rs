@@ -3,13 +3,16 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Direction, Index, IndexBatch, IndexError, KeyHash, KeyMap, Postings, Snapshots, Totals};
+use super::{
+    Direction, Index, IndexBatch, IndexError, KeyHash, KeyMap, Postings, Snapshots, Tile, Tiles, Totals,
+};
 
 /// Holds all of it in maps; memory grows with the ledger.
 #[derive(Debug, Default)]
 pub struct PlainIndex {
     held: Mutex<Held>,
     snapshots: PlainSnapshots,
+    tiles: PlainTiles,
 }
 
 #[derive(Debug, Default)]
@@ -162,7 +165,44 @@ impl Index for PlainIndex {
         &self.snapshots
     }
 
+    fn tiles(&self) -> &dyn Tiles {
+        &self.tiles
+    }
+
     fn flush(&self) -> Result<(), IndexError> {
+        Ok(())
+    }
+}
+
+#[derive(Debug, Default)]
+struct PlainTiles {
+    held: Mutex<(u64, BTreeMap<(u8, u64), Vec<u8>>)>,
+}
+
+impl PlainTiles {
+    fn held(&self) -> MutexGuard<'_, (u64, BTreeMap<(u8, u64), Vec<u8>>)> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tiles for PlainTiles {
+    fn size(&self) -> Result<u64, IndexError> {
+        Ok(self.held().0)
+    }
+
+    fn put(&self, size: u64, tiles: &[Tile]) -> Result<(), IndexError> {
+        let mut held = self.held();
+        held.1.extend(tiles.iter().map(|tile| ((tile.level, tile.index), tile.hashes.clone())));
+        held.0 = size;
+        Ok(())
+    }
+
+    fn get(&self, level: u8, index: u64) -> Result<Option<Vec<u8>>, IndexError> {
+        Ok(self.held().1.get(&(level, index)).cloned())
+    }
+
+    fn clear(&self) -> Result<(), IndexError> {
+        *self.held() = Default::default();
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! The index in sled: stream postings, key hashes in sorted runs, cursors and snapshots.
+//! The index in sled: stream postings, key hashes in sorted runs, cursors, snapshots and tiles of hashes.
 //!
 //! All of it is derived from the log. A batch and the applied head that goes with it are one sled batch; nothing
 //! stands under a sled key of its own for each event. What cannot be opened or contradicts itself is moved aside
@@ -11,6 +11,7 @@ mod snapshots;
 mod store;
 #[cfg(test)]
 mod tests;
+mod tiles;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use sled::Batch;
 
 use super::plain::window;
-use super::{Direction, Index, IndexBatch, IndexError, KeyHash, Snapshots, Totals};
+use super::{Direction, Index, IndexBatch, IndexError, KeyHash, Snapshots, Tile, Tiles, Totals};
 use crate::bytes::{Reader, Short};
 use keys::{CHUNK_ENTRIES, Keys, Kind, Limits, Merging, remove_some};
 use postings::{Posting, block_of};
@@ -373,6 +374,8 @@ fn load(store: &Store) -> Result<Loaded, IndexError> {
     };
     let keys = Keys::open(store, &mut applying.keys)?;
     let generations = Generations::open(store)?;
+    // That it can be told how far the tiles go is part of being usable.
+    tiles::size(store)?;
     Ok(Loaded { shared: Shared { applied, keys }, applying, generations })
 }
 
@@ -503,8 +506,30 @@ impl Index for SledIndex {
         self
     }
 
+    fn tiles(&self) -> &dyn Tiles {
+        self
+    }
+
     fn flush(&self) -> Result<(), IndexError> {
         self.store.flush()
+    }
+}
+
+impl Tiles for SledIndex {
+    fn size(&self) -> Result<u64, IndexError> {
+        tiles::size(&self.store)
+    }
+
+    fn put(&self, size: u64, tiles: &[Tile]) -> Result<(), IndexError> {
+        tiles::put(&self.store, size, tiles)
+    }
+
+    fn get(&self, level: u8, index: u64) -> Result<Option<Vec<u8>>, IndexError> {
+        tiles::get(&self.store, level, index)
+    }
+
+    fn clear(&self) -> Result<(), IndexError> {
+        tiles::clear(&self.store)
     }
 }
 

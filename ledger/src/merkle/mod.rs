@@ -7,15 +7,21 @@
 pub mod checkpoint;
 pub mod elsewhere;
 pub mod evidence;
+mod group;
+pub(crate) mod grower;
 pub mod hash;
+pub(crate) mod notary;
 pub mod note;
 pub mod proof;
 pub mod tile;
+pub(crate) mod tree;
 
 pub use checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 pub use elsewhere::{Peaks, TiledError, TiledTree};
 pub use evidence::{Evidence, EvidenceError, Proven};
 pub use hash::Hash;
+pub use notary::NotaryError;
 pub use note::{Note, NoteError, SigningKey, VerifierKey};
 pub use proof::ProofError;
 pub use tile::{TilePath, Tiled};
+pub use tree::TreeError;

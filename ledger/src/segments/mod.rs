@@ -170,6 +170,13 @@ impl SegmentStore {
         Ok(next)
     }
 
+    /// The last sequence in a sealed segment; 0 if there is none.
+    pub(crate) fn sealed_to(&self) -> u64 {
+        let segments = self.files.segments.read().unwrap_or_else(PoisonError::into_inner);
+        let sealed = segments.iter().rev().find(|segment| matches!(segment, Segment::Sealed(_)));
+        sealed.map_or(0, Segment::last)
+    }
+
     /// Has the active segment, unless it is empty, closed and sealed with all that wait, and returns when
     /// that is done or has failed.
     pub(crate) fn seal_now(&self) -> Result<(), PutError> {

@@ -269,14 +269,14 @@ impl Found {
     }
 
     /// A store that reads what was found and writes nothing.
-    pub(crate) fn read_only(self, layout: Layout, cache_bytes: usize) -> SegmentStore {
+    pub(crate) fn read_only(&self, layout: Layout, cache_bytes: usize) -> SegmentStore {
         let head = self.head();
         SegmentStore {
             files: Arc::new(Files {
-                disk: self.disk,
-                dir: self.dir,
+                disk: Arc::clone(&self.disk),
+                dir: self.dir.clone(),
                 layout,
-                segments: RwLock::new(self.segments),
+                segments: RwLock::new(self.segments.clone()),
                 spares: Mutex::default(),
                 cache: BlockCache::new(cache_bytes),
             }),

@@ -2,6 +2,7 @@
 
 #![expect(clippy::panic, reason = "what tests share fails as tests do, with what it knows of the case")]
 
+mod checkpoints;
 mod common;
 mod damage;
 mod faults;
@@ -12,3 +13,4 @@ mod model;
 mod opening;
 mod sim;
 mod together;
+mod tree;

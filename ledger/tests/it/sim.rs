@@ -326,21 +326,22 @@ impl DiskFile for SimFile {
 
 impl Disk for SimDisk {
     fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn DiskFile>> {
-        if mode == Mode::Create {
+        let creates = matches!(mode, Mode::Create | Mode::CreatePrivate);
+        if creates {
             self.step("create", path)?;
         }
         let mut state = self.state();
-        let inode = match (state.names.get(path).copied(), mode) {
-            (Some(_), Mode::Create) => return Err(ErrorKind::AlreadyExists.into()),
+        let inode = match (state.names.get(path).copied(), creates) {
+            (Some(_), true) => return Err(ErrorKind::AlreadyExists.into()),
             (Some(inode), _) => inode,
-            (None, Mode::Create) => {
+            (None, true) => {
                 state.inodes.push(Inode::default());
                 let inode = state.inodes.len() - 1;
                 state.names.insert(path.to_owned(), inode);
                 state.changes.push(Entry::Create(path.to_owned(), inode));
                 inode
             }
-            (None, _) => return Err(ErrorKind::NotFound.into()),
+            (None, false) => return Err(ErrorKind::NotFound.into()),
         };
         Ok(Arc::new(SimFile { disk: self.clone(), inode, path: path.to_owned() }))
     }

@@ -51,14 +51,16 @@ pub(super) struct Store {
     db: Db,
     index: Tree,
     snapshots: Tree,
+    tiles: Tree,
     broken: AtomicBool,
 }
 
-/// The two trees: all that finds records, and snapshots of what is derived from them.
+/// The three trees: all that finds records, snapshots of what is derived from them, and tiles of hashes over them.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Of {
     Index,
     Snapshots,
+    Tiles,
 }
 
 impl Store {
@@ -104,7 +106,7 @@ impl Store {
         let state = format!("open {}\n", boot_id());
         replace_file(&OsDisk, &dir.join(STATE), state.as_bytes())?;
         let broken = AtomicBool::new(false);
-        let (db, snapshots) = contain(&broken, || {
+        let (db, snapshots, tiles) = contain(&broken, || {
             let db = sled::Config::new()
                 .path(dir.join("sled"))
                 .cache_capacity(cache_bytes.max(CACHE_BYTES_MIN))
@@ -112,17 +114,18 @@ impl Store {
                 .mode(sled::Mode::HighThroughput)
                 .flush_every_ms(None)
                 .open()?;
-            let snapshots = db.open_tree("snapshots")?;
-            Ok((db, snapshots))
+            let (snapshots, tiles) = (db.open_tree("snapshots")?, db.open_tree("tiles")?);
+            Ok((db, snapshots, tiles))
         })?;
         let index = Tree::clone(&db);
-        Ok(Store { dir: dir.to_owned(), cache_bytes, db, index, snapshots, broken })
+        Ok(Store { dir: dir.to_owned(), cache_bytes, db, index, snapshots, tiles, broken })
     }
 
     fn tree(&self, of: Of) -> &Tree {
         match of {
             Of::Index => &self.index,
             Of::Snapshots => &self.snapshots,
+            Of::Tiles => &self.tiles,
         }
     }
 
@@ -194,7 +197,9 @@ impl Store {
     /// Number of sled keys, and bytes on disk.
     #[cfg(test)]
     pub(super) fn size(&self) -> Result<(usize, u64), IndexError> {
-        contain(&self.broken, || Ok((self.index.len() + self.snapshots.len(), self.db.size_on_disk()?)))
+        contain(&self.broken, || {
+            Ok((self.index.len() + self.snapshots.len() + self.tiles.len(), self.db.size_on_disk()?))
+        })
     }
 
     /// Writes out what sled holds back and syncs its files.
