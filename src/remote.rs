@@ -1,14 +1,14 @@
 //! A running service, as commands reach it with `--server`: JSON over HTTP, and the canonical records in bundles.
 
-use daybook_ledger::Record;
+use daybook_ledger::merkle::NoteError;
+use daybook_ledger::merkle::tile::TILE_WIDTH;
+use daybook_ledger::{Record, SignedCheckpoint, TilePath, Tiled, VerifierKey};
 use serde_json::Value;
 use std::time::Duration;
 use ureq::Agent;
 use ureq::http::Response;
 use ureq::{Body, RequestBuilder};
 
-/// Records in a full bundle.
-const BUNDLE: u64 = 256;
 /// The most bytes of one answer.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
@@ -203,37 +203,65 @@ impl Remote {
         answer["sequence"].as_u64().ok_or_else(|| self.strange("events", "a list without its sequence"))
     }
 
-    /// Fetches all records up to a sequence, in order, as their canonical bytes.
+    /// The text that a resource is.
+    fn text(&self, route: &str) -> Result<String, RemoteError> {
+        let bytes = self.bytes(route, self.prepared(self.agent.get(self.url(route))).call())?;
+        String::from_utf8(bytes).map_err(|_| self.strange(route, "an answer that is no text"))
+    }
+
+    /// The public key under which the service's log is signed.
+    pub(crate) fn verifier_key(&self) -> Result<VerifierKey, RemoteError> {
+        const ROUTE: &str = "checkpoint/key";
+        let key = self.text(ROUTE)?;
+        key.trim_end().parse().map_err(|error: NoteError| self.strange(ROUTE, error.to_string()))
+    }
+
+    /// The last checkpoint of the service's log, signed under the key.
+    pub(crate) fn checkpoint(&self, key: &VerifierKey) -> Result<SignedCheckpoint, RemoteError> {
+        const ROUTE: &str = "checkpoint";
+        let note = self.text(ROUTE)?;
+        SignedCheckpoint::open(&note, key).map_err(|error| self.strange(ROUTE, error.to_string()))
+    }
+
+    /// The hashes of a tile.
+    pub(crate) fn tile(&self, path: TilePath) -> Result<Vec<u8>, RemoteError> {
+        let route = format!("tile/{path}");
+        self.bytes(&route, self.prepared(self.agent.get(self.url(&route))).call())
+    }
+
+    /// The canonical bytes of some records: a bundle of them.
+    pub(crate) fn entries(&self, path: TilePath) -> Result<Vec<Vec<u8>>, RemoteError> {
+        let bytes = self.tile(path)?;
+        let (mut entries, mut rest) = (Vec::new(), &bytes[..]);
+        let strange = |what| self.strange(&format!("tile/{path}"), what);
+        for _ in 0..path.width {
+            let (entry, after) = take_entry(rest).ok_or_else(|| strange("a bundle that breaks off"))?;
+            entries.push(entry.to_vec());
+            rest = after;
+        }
+        if rest.is_empty() { Ok(entries) } else { Err(strange("a bundle with bytes after its last record")) }
+    }
+
+    /// Fetches all records behind a sequence, up to another, in order, with their canonical bytes.
     pub(crate) fn records(
         &self,
+        after: u64,
         head: u64,
-        visit: &mut dyn FnMut(Record) -> Result<(), RemoteError>,
+        visit: &mut dyn FnMut(Record, &[u8]) -> Result<(), RemoteError>,
     ) -> Result<(), RemoteError> {
-        let mut next = 0;
-        while next < head {
-            let width = (head - next).min(BUNDLE);
-            let mut route = format!("tile/entries/{}", bundle_path(next / BUNDLE));
-            if width < BUNDLE {
-                route.push_str(&format!(".p/{width}"));
-            }
-            let bytes = self.bytes(&route, self.prepared(self.agent.get(self.url(&route))).call())?;
-            let mut rest = &bytes[..];
-            for _ in 0..width {
-                let (record, after) =
-                    take_entry(rest).ok_or_else(|| self.strange(&route, "a bundle that breaks off"))?;
-                let record = Record::decode_canonical(record)
-                    .map_err(|error| self.strange(&route, error.to_string()))?;
+        let mut next = after;
+        while let Some(path) =
+            TilePath::within(Tiled::Entries, next / TILE_WIDTH, head).filter(|_| next < head)
+        {
+            let skipped = usize::try_from(next % TILE_WIDTH).unwrap_or(0);
+            for bytes in self.entries(path)?.iter().skip(skipped) {
+                let strange = |detail: String| self.strange(&format!("tile/{path}"), detail);
+                let record = Record::decode_canonical(bytes).map_err(|error| strange(error.to_string()))?;
                 next += 1;
                 if record.sequence != next {
-                    return Err(
-                        self.strange(&route, format!("record {} where {next} should be", record.sequence))
-                    );
+                    return Err(strange(format!("record {} where {next} should be", record.sequence)));
                 }
-                visit(record)?;
-                rest = after;
-            }
-            if !rest.is_empty() {
-                return Err(self.strange(&route, "a bundle with bytes after its last record"));
+                visit(record, bytes)?;
             }
         }
         Ok(())
@@ -245,28 +273,9 @@ fn take_entry(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))
 }
 
-/// The path of a bundle: groups of three digits, `x` before all but the last.
-fn bundle_path(index: u64) -> String {
-    let mut groups = vec![format!("{:03}", index % 1000)];
-    let mut rest = index / 1000;
-    while rest > 0 {
-        groups.push(format!("x{:03}", rest % 1000));
-        rest /= 1000;
-    }
-    groups.reverse();
-    groups.join("/")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn bundles_are_found_under_groups_of_three_digits() {
-        assert_eq!(bundle_path(0), "000");
-        assert_eq!(bundle_path(67), "067");
-        assert_eq!(bundle_path(1_234_067), "x001/x234/067");
-    }
 
     #[test]
     fn a_bundle_that_breaks_off_is_noticed() {

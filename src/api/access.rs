@@ -33,6 +33,8 @@ pub(super) enum Callers {
     Administrators,
     /// Whoever sends a secret or a signature instead of a token; the route itself tells who that is.
     Signers,
+    /// Whoever asks, without a token: what is answered is meant for outsiders.
+    Anyone,
 }
 
 /// Every operation of the OpenAPI document and who may call it.
@@ -90,6 +92,10 @@ const TABLE: &[(&str, Callers)] = &[
     ("readEvent", Callers::Watchers),
     ("reverseEvent", Callers::Advisers),
     ("readEntries", Callers::Watchers),
+    ("readTile", Callers::Watchers),
+    ("proveEvent", Callers::Watchers),
+    ("readCheckpoint", Callers::Anyone),
+    ("readCheckpointKey", Callers::Anyone),
     ("listSources", Callers::Watchers),
     ("readSource", Callers::Watchers),
     ("synchroniseNow", Callers::Administrators),
@@ -163,9 +169,9 @@ pub(super) fn callers(operation: &str) -> Option<Callers> {
     TABLE.iter().find(|(id, _)| *id == operation).map(|(_, callers)| *callers)
 }
 
-/// Whether an operation is for those who sign what they send, and show no token.
-pub(super) fn is_for_signers(operation: &str) -> bool {
-    callers(operation) == Some(Callers::Signers)
+/// Whether an operation asks for no token: it is for those who sign what they send, or for anyone.
+pub(super) fn needs_no_token(operation: &str) -> bool {
+    matches!(callers(operation), Some(Callers::Signers | Callers::Anyone))
 }
 
 /// The operations in the table.
@@ -177,6 +183,9 @@ pub(super) fn operations() -> impl Iterator<Item = &'static str> {
 /// Whether a role may call an operation at all, whatever it is about.
 pub(super) fn permits(role: &Role, callers: Callers) -> bool {
     use Callers::{Advisers, Appenders, Deciders, Firm, Onlookers, Parties, Readers, Watchers};
+    if callers == Callers::Anyone {
+        return true;
+    }
     match role {
         Role::Administrator => callers != Callers::Signers,
         Role::Auditor => matches!(callers, Onlookers | Readers | Firm | Watchers),

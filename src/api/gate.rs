@@ -91,9 +91,9 @@ impl<E: Endpoint<Output = Response>> Gate<E> {
             return self.inner.call(request).await.map_err(|error| problem::from_poem(&error, &[]));
         };
         let found = self.operations.find(request.method(), path);
-        // A source that signs what it sends has no token; its route tells whether it may.
-        let signs = matches!(&found, Found::Operation(operation, _) if access::is_for_signers(&operation.id));
-        let caller = if signs { None } else { Some(self.authenticate(request, correlation, noted).await?) };
+        // A source that signs what it sends has no token; its route tells whether it may. Others ask for what anyone may.
+        let open = matches!(&found, Found::Operation(operation, _) if access::needs_no_token(&operation.id));
+        let caller = if open { None } else { Some(self.authenticate(request, correlation, noted).await?) };
         if let Some(caller) = &caller {
             tracing::Span::current().record("subject", caller.subject());
         }

@@ -8,6 +8,7 @@ mod answer;
 mod attempt;
 mod body;
 mod changes;
+mod checkpoints;
 mod classification;
 mod clients;
 mod cross_origin;
@@ -143,7 +144,15 @@ type ChangesOfTheFirm = (
 );
 
 /// The log itself, what it is kept current with, who is sent to, and who may do what.
-type OfTheLog = (events::Events, stream::Streams, tiles::Tiles, sync::Sync, tokens::Tokens, webhooks::Hooks);
+type OfTheLog = (
+    events::Events,
+    stream::Streams,
+    tiles::Tiles,
+    checkpoints::Checkpoints,
+    sync::Sync,
+    tokens::Tokens,
+    webhooks::Hooks,
+);
 
 /// Every resource, in groups: a tuple of resources has an end.
 type Resources = (OfPortfolios, OfMarkets, OfTheFirm, ChangesOfTheFirm, OfAdvice, OfTheLog);
@@ -199,6 +208,7 @@ fn resources(service: &Service) -> Resources {
         events::Events(service.clone()),
         stream::Streams(service.clone()),
         tiles::Tiles(service.clone()),
+        checkpoints::Checkpoints(service.clone()),
         sync::Sync(service.clone()),
         tokens::Tokens(service.clone()),
         webhooks::Hooks(service.clone()),

@@ -2,7 +2,7 @@
 
 use super::precondition::Standing;
 use crate::journal::{Invalid, JournalError};
-use daybook_ledger::AppendError;
+use daybook_ledger::{AppendError, NotaryError};
 use poem::http::StatusCode;
 use poem::http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use poem::{Endpoint, IntoResponse, Request, Response};
@@ -462,10 +462,13 @@ impl From<JournalError> for Problem {
                 "the disk became full and nothing of this counts: make room and send it again",
             ),
             JournalError::Unfinished(error) => from_append(error),
+            JournalError::Notary(error @ NotaryError::NoKey) => Self::unavailable(error.to_string()),
             JournalError::ReadOnly => Self::unavailable("the ledger is open for reading alone"),
             error @ (JournalError::Read(_)
             | JournalError::Open(_)
             | JournalError::Close(_)
+            | JournalError::Notary(_)
+            | JournalError::Tree(_)
             | JournalError::Event { .. }
             | JournalError::KeyFile { .. }
             | JournalError::File { .. }

@@ -1,25 +1,23 @@
-//! The canonical records themselves, in bundles of 256 as C2SP's tlog-tiles lays them out.
+//! The canonical records themselves and the hashes over them, in tiles of 256 as C2SP's tlog-tiles lays them out.
 
 use super::access::Caller;
 use super::problem::{Kind, Problem};
 use super::service::Service;
 use super::tags::Tag;
-use daybook_ledger::RecordView;
+use daybook_ledger::TilePath;
 use poem::http::header::CACHE_CONTROL;
 use poem::{IntoResponse, Response};
+use poem_openapi::param::Path;
 use poem_openapi::payload::Payload;
 use poem_openapi::registry::{
     MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry,
 };
 use poem_openapi::{ApiResponse, OpenApi};
-use std::ops::ControlFlow;
 
-/// Records in a full bundle.
-const BUNDLE: u64 = 256;
 /// The name of the path parameter that spans several segments.
 pub(super) const PATH: &str = "tile";
 
-/// A bundle of canonical records.
+/// A bundle of canonical records, or a tile of hashes.
 pub(super) struct Bundle {
     bytes: Vec<u8>,
 }
@@ -49,7 +47,7 @@ impl ApiResponse for Bundle {
     fn meta() -> MetaResponses {
         MetaResponses {
             responses: vec![MetaResponse {
-                description: "The records, each after its length as two bytes, big-endian",
+                description: "Records, each after its length as two bytes, big-endian; or hashes",
                 status: Some(200),
                 status_range: None,
                 content: vec![MetaMediaType { content_type: Self::CONTENT_TYPE, schema: Self::schema_ref() }],
@@ -72,90 +70,36 @@ impl Tiles {
     /// last preceded by `x`: `x001/x234/067`. A bundle that is not full is asked for by its width: `067.p/12`.
     #[oai(path = "/tile/entries/*tile", method = "get", operation_id = "readEntries")]
     async fn entries(&self, _caller: Caller, uri: &poem::http::Uri) -> Result<Bundle, Problem> {
-        let path = uri.path();
-        let path = path.split_once("/tile/entries/").map_or("", |(_, path)| path).to_owned();
+        self.read(uri).await
+    }
+
+    /// Read a tile of hashes of the tree over the log
+    ///
+    /// Tile N of level 0 holds the leaf hashes of the records from sequence 256 N + 1 on; each hash of a level above is
+    /// the root over a full tile of the level below. Hashes have 32 bytes and stand one behind the other. N is written
+    /// as for bundles of records.
+    #[oai(path = "/tile/:level/*tile", method = "get", operation_id = "readTile")]
+    async fn hashes(
+        &self,
+        _caller: Caller,
+        /// The level, from 0
+        #[oai(name = "level", validator(maximum(value = "63")))]
+        _level: Path<u8>,
+        uri: &poem::http::Uri,
+    ) -> Result<Bundle, Problem> {
+        self.read(uri).await
+    }
+
+    async fn read(&self, uri: &poem::http::Uri) -> Result<Bundle, Problem> {
+        let path = uri.path().split_once("/tile/").and_then(|(_, path)| TilePath::parse(path));
         let absent =
-            || Problem::new(Kind::NotFound, "there is no such bundle: see /v1/events for the log's head");
-        let (index, width) = parse(&path).ok_or_else(absent)?;
-        let first =
-            index.checked_mul(BUNDLE).and_then(|records| records.checked_add(1)).ok_or_else(absent)?;
-        let last = first.checked_add(width - 1).ok_or_else(absent)?;
+            || Problem::new(Kind::NotFound, "there is no such tile: see /v1/checkpoint for the log's size");
+        let path = path.ok_or_else(absent)?;
         self.0
             .blocking(move |journal| {
-                if last > journal.ledger().head() {
-                    return Err(absent());
-                }
-                let mut bytes = Vec::new();
-                journal
-                    .ledger()
-                    .scan(first, last, &mut |record| {
-                        append(&mut bytes, record);
-                        ControlFlow::Continue(())
-                    })
-                    .map_err(crate::journal::JournalError::from)?;
-                Ok(Bundle { bytes })
+                let bytes = journal.ledger().tile(path).map_err(crate::journal::JournalError::from)?;
+                Ok(Bundle { bytes: bytes.ok_or_else(absent)? })
             })
             .await
-    }
-}
-
-fn append(bytes: &mut Vec<u8>, record: &RecordView<'_>) {
-    let at = bytes.len();
-    bytes.extend_from_slice(&[0, 0]);
-    record.encode_canonical(bytes);
-    let length = u16::try_from(bytes.len() - at - 2).expect("a canonical record is at most 65,535 bytes");
-    bytes[at..at + 2].copy_from_slice(&length.to_be_bytes());
-}
-
-/// The index of a bundle and how many records of it are asked for. There is one way to write each.
-fn parse(path: &str) -> Option<(u64, u64)> {
-    let (path, width) = match path.split_once(".p/") {
-        Some((path, width)) => {
-            let plain = !width.starts_with('0') && width.bytes().all(|byte| byte.is_ascii_digit());
-            let width = width.parse().ok().filter(|width| plain && (1..BUNDLE).contains(width))?;
-            (path, width)
-        }
-        None => (path, BUNDLE),
-    };
-    let groups: Vec<&str> = path.split('/').collect();
-    let last = groups.len() - 1;
-    let mut index: u64 = 0;
-    for (at, group) in groups.iter().enumerate() {
-        let digits = if at == last { group } else { group.strip_prefix('x')? };
-        if digits.len() != 3
-            || !digits.bytes().all(|byte| byte.is_ascii_digit())
-            || (at == 0 && last > 0 && digits == "000")
-        {
-            return None;
-        }
-        index = index.checked_mul(1000)?.checked_add(digits.parse().ok()?)?;
-    }
-    Some((index, width))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::parse;
-
-    #[test]
-    fn a_bundle_has_one_name_in_groups_of_three_digits() {
-        assert_eq!(parse("000"), Some((0, 256)));
-        assert_eq!(parse("x001/x234/067"), Some((1_234_067, 256)));
-        assert_eq!(parse("x001/000.p/17"), Some((1_000, 17)));
-        for bad in [
-            "",
-            "0",
-            "x000/001",
-            "001/002",
-            "x001",
-            "067.p/0",
-            "067.p/256",
-            "067.p/01",
-            "067.p/",
-            "06a",
-            "067/",
-        ] {
-            assert_eq!(parse(bad), None, "{bad}");
-        }
     }
 }

@@ -74,7 +74,7 @@ impl Export {
             Place::There(remote) => {
                 let head = remote.head()?;
                 let mut written = Ok(());
-                remote.records(head, &mut |record| {
+                remote.records(0, head, &mut |record, _| {
                     progress(record.sequence, head);
                     if written.is_ok() && wanted(&record.stream) {
                         written = write_line(&mut output, &to_json(&record));

@@ -4,12 +4,14 @@
 //! answer is no, and with 2 when it could not use its input.
 
 mod advisor;
+mod check_proof;
 mod client;
 mod config;
 mod export;
 mod import;
 mod openapi;
 mod portfolio;
+mod prove;
 mod replay;
 mod serve;
 mod sync;
@@ -76,6 +78,10 @@ enum Command {
     Replay(replay::Replay),
     /// Check every byte and every hash; change nothing.
     Verify(verify::Verify),
+    /// Write evidence for one event that anybody checks offline.
+    Prove(prove::Prove),
+    /// Check evidence for one event; needs no ledger.
+    CheckProof(check_proof::CheckProof),
     /// Write everything out.
     Export(export::Export),
     /// Issue, list and revoke bearer tokens.
@@ -345,6 +351,8 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         Command::Import(command) => command.run(&context),
         Command::Replay(command) => command.run(&context),
         Command::Verify(command) => command.run(&context),
+        Command::Prove(command) => command.run(&context),
+        Command::CheckProof(command) => command.run(),
         Command::Export(command) => command.run(&context),
         Command::Token(command) => command.run(&context),
         Command::View(command) => command.run(&context),

@@ -133,7 +133,7 @@ impl Replay {
                 let mut rebuilt = Rebuilt::new(wanted, self.check, KeyRing::default());
                 let head = remote.head()?;
                 let mut fault = None;
-                remote.records(head, &mut |record| {
+                remote.records(0, head, &mut |record, _| {
                     progress(record.sequence, head);
                     if fault.is_none() {
                         fault = rebuilt.take(&record.view()).err();

@@ -1,6 +1,6 @@
 //! What can go wrong in the journal, as its callers can act on it.
 
-use daybook_ledger::{AppendError, CloseError, OpenError, ReadError};
+use daybook_ledger::{AppendError, CloseError, NotaryError, OpenError, ReadError, TreeError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -51,6 +51,12 @@ pub(crate) enum JournalError {
     /// The ledger could not be opened.
     #[error("{0}")]
     Open(#[from] OpenError),
+    /// The ledger could not be vouched for, or proven from.
+    #[error("{0}")]
+    Notary(#[from] NotaryError),
+    /// The tree over the log does not go that far, or did not answer.
+    #[error("{0}")]
+    Tree(#[from] TreeError),
     /// The ledger could not be closed as it should; nothing that was acknowledged is lost.
     #[error("the ledger did not close cleanly: {0}")]
     Close(#[from] CloseError),

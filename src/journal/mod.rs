@@ -21,6 +21,7 @@ mod notes;
 mod orders;
 mod portfolios;
 mod progress;
+mod proofs;
 mod rebuild;
 mod scope;
 mod shelf;
@@ -94,6 +95,7 @@ pub(crate) struct Journal {
     notebooks: notes::Notebooks,
     bearers: access::Bearers,
     importing: Mutex<()>,
+    pace: proofs::Pace,
     /// Portfolios that were written to since their books were kept last.
     touched: Mutex<BTreeSet<PortfolioId>>,
     /// Uses of tokens that are not recorded yet.
@@ -194,6 +196,7 @@ impl Journal {
             notebooks: notes::Notebooks::default(),
             bearers: access::Bearers::default(),
             importing: Mutex::new(()),
+            pace: proofs::Pace::default(),
             touched: Mutex::default(),
             uses: uses::Uses::default(),
             writable,
@@ -226,6 +229,7 @@ impl Journal {
             notebooks: notes::Notebooks::default(),
             bearers: access::Bearers::default(),
             importing: Mutex::new(()),
+            pace: proofs::Pace::default(),
             touched: Mutex::default(),
             uses: uses::Uses::default(),
             writable: true,

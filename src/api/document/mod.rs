@@ -84,16 +84,22 @@ fn operations(document: &mut Value) -> impl Iterator<Item = &mut Value> {
 /// The router writes a parameter that spans segments otherwise than the document does.
 fn name_tile_parameter(document: &mut Value) {
     let Some(paths) = document["paths"].as_object_mut() else { return };
-    let wild = format!("/tile/entries/*{}", tiles::PATH);
-    if let Some(mut operations) = paths.remove(&wild) {
-        operations["get"]["parameters"] = json!([{
+    let wild = format!("/*{}", tiles::PATH);
+    let tiled: Vec<String> = paths.keys().filter(|path| path.ends_with(&wild)).cloned().collect();
+    for path in tiled {
+        let Some(mut operations) = paths.remove(&path) else { continue };
+        let parameter = json!({
             "name": tiles::PATH,
             "in": "path",
             "required": true,
-            "description": "The bundle's number in groups of three digits, and the width of one that is not full",
+            "description": "The tile's number in groups of three digits, and the width of one that is not full",
             "schema": { "type": "string", "example": "x001/x234/067.p/12" },
-        }]);
-        paths.insert(format!("/tile/entries/{{{}}}", tiles::PATH), operations);
+        });
+        match operations["get"]["parameters"].as_array_mut() {
+            Some(parameters) => parameters.push(parameter),
+            None => operations["get"]["parameters"] = json!([parameter]),
+        }
+        paths.insert(format!("{}/{{{}}}", path.trim_end_matches(&wild), tiles::PATH), operations);
     }
 }
 
