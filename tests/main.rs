@@ -27,6 +27,8 @@ mod imports;
 #[cfg(test)]
 mod prices;
 #[cfg(test)]
+mod proofs;
+#[cfg(test)]
 mod replay;
 #[cfg(test)]
 mod service;
