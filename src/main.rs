@@ -4,6 +4,7 @@
 //! modules; what decides lives in the crates below it.
 
 mod api;
+mod checkpoints;
 mod commands;
 mod config;
 mod demo;

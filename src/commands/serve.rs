@@ -78,7 +78,15 @@ impl Serve {
         runtime.block_on(async {
             let daemons = Daemons::start(&config, &journal, &shared);
             let deliverers = Deliverers::start(&config.webhooks, &journal, &shared.webhooks, &context.data);
+            let sending = config
+                .checkpoints
+                .clone()
+                .map(|checkpoints| tokio::spawn(crate::checkpoints::send(checkpoints, journal.clone())));
             let served = serve(listeners, tls, &service, &journal, &shared).await;
+            if let Some(sending) = sending {
+                sending.abort();
+                let _ = sending.await;
+            }
             daemons.stop().await;
             // Last, so that what the daemons recorded on their way out is still sent where that is quick.
             deliverers.stop().await;

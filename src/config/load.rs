@@ -1,5 +1,6 @@
 //! From the configuration file, the environment and the flags to what is in effect.
 
+mod checkpoints;
 mod webhooks;
 
 use super::faults::{ConfigFault, ConfigFaults, Spot};
@@ -261,6 +262,7 @@ impl Loading<'_> {
         let folders = root.tables(&mut self.reading, "folder", "[[folder]]");
         let instruments = root.table(&mut self.reading, "instruments", "[instruments]");
         let webhooks = root.table(&mut self.reading, "webhooks", "[webhooks]");
+        let checkpoints = root.table(&mut self.reading, "checkpoints", "[checkpoints]");
         root.finish(&mut self.reading);
 
         let in_file = !accounts.is_empty();
@@ -299,6 +301,7 @@ impl Loading<'_> {
         }
         config.instruments = self.instruments(instruments, keys.is_some());
         config.webhooks = webhooks.map(|webhooks| self.webhooks(webhooks)).unwrap_or_default();
+        config.checkpoints = checkpoints.and_then(|checkpoints| self.checkpoints(checkpoints));
         (config, unbound)
     }
 

@@ -45,6 +45,23 @@ pub(crate) struct Config {
     pub(crate) client_orders: bool,
     /// Who may send, and who is sent to.
     pub(crate) webhooks: Webhooks,
+    /// Where checkpoints are sent, if anywhere.
+    pub(crate) checkpoints: Option<Checkpoints>,
+}
+
+/// Where checkpoints are sent, so that they leave this machine.
+#[derive(Clone, Debug)]
+pub(crate) struct Checkpoints {
+    /// A directory that they are put into.
+    pub(crate) directory: Option<PathBuf>,
+    /// An address that they are posted to.
+    pub(crate) url: Option<Url>,
+    /// How often.
+    pub(crate) every: Duration,
+    /// How long an answer may take.
+    pub(crate) timeout: Duration,
+    /// Whether addresses that machines give themselves and each other may be sent to.
+    pub(crate) allow_link_local: bool,
 }
 
 /// A secret: it is used, never shown.

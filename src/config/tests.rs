@@ -176,6 +176,7 @@ fn the_example_is_a_configuration_and_says_the_defaults_truly() {
                 "delivery",
                 "pattern",
                 "time =",
+                "url = \"https://witness",
             ];
             !no_default.iter().any(|start| line.starts_with(start))
         })

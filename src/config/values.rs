@@ -71,6 +71,15 @@ pub(super) fn is_in_clear(url: &Url) -> bool {
     matches!(url.scheme(), "http" | "ws") && !here
 }
 
+/// Where something is sent to: over TLS, except to this machine itself.
+pub(super) fn receiver(text: &str) -> Result<Url, String> {
+    let url = http(text)?;
+    if is_in_clear(&url) {
+        return Err("it would be sent in clear: write https://, or an address of this machine".to_owned());
+    }
+    Ok(url)
+}
+
 /// Whether an address is one of Alpaca's own.
 pub(super) fn is_alpacas(url: &Url) -> bool {
     url.host_str().is_some_and(|host| host == "alpaca.markets" || host.ends_with(".alpaca.markets"))

@@ -10,7 +10,6 @@ use crate::webhooks::outbound::family;
 use daybook_schemas::EventType;
 use regex::RegexBuilder;
 use std::collections::BTreeMap;
-use url::Url;
 
 /// The shortest secret: a shorter one could be guessed.
 const SECRET_CHARS_MIN: usize = 16;
@@ -153,7 +152,7 @@ impl Loading<'_> {
     }
 
     fn outbound(&mut self, name: String, mut section: Section<'_, '_>) -> Option<OutboundWebhook> {
-        let url = section.needed(&mut self.reading, "url", "\"https://host/path\"", receiver);
+        let url = section.needed(&mut self.reading, "url", "\"https://host/path\"", values::receiver);
         let secrets = self.secrets(&mut section);
         let at_events = section.spot_of("events").unwrap_or_else(|| section.spot());
         let events: Vec<Vec<EventType>> = section.texts(&mut self.reading, "events", &[], events);
@@ -239,13 +238,4 @@ fn events(text: &str) -> Result<Vec<EventType>, String> {
         daybook_schemas::decimal::shorten(text),
         families.join(", ")
     ))
-}
-
-/// Where events are sent: over TLS, except to this machine itself.
-fn receiver(text: &str) -> Result<Url, String> {
-    let url = values::http(text)?;
-    if values::is_in_clear(&url) {
-        return Err("it would be sent in clear: write https://, or an address of this machine".to_owned());
-    }
-    Ok(url)
 }

@@ -6,7 +6,7 @@
 //! delivery dies in each such time, while all others wait in the log without costing memory. Dead deliveries are sent again
 //! when somebody asks for it; they then come late, and are recognised by their sequence.
 
-mod post;
+pub(crate) mod post;
 mod queue;
 mod state;
 mod task;

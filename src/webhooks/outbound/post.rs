@@ -35,23 +35,53 @@ pub(super) struct Post {
     config: OutboundWebhook,
 }
 
+/// Which addresses may be sent to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reach {
+    /// Whether only this machine itself may be reached: what is sent in clear goes nowhere else.
+    pub(crate) loopback_only: bool,
+    /// Whether link-local and metadata addresses may be sent to.
+    pub(crate) allow_link_local: bool,
+}
+
+/// What sends to addresses that were checked, follows no redirect and asks no proxy.
+pub(crate) fn guarded_agent(reach: Reach, timeout: Duration) -> Agent {
+    let agent = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .proxy(None)
+        .timeout_global(Some(timeout))
+        .user_agent(concat!("daybook/", env!("CARGO_PKG_VERSION")))
+        .build();
+    let checked = Checked {
+        usual: DefaultResolver::default(),
+        loopback_only: reach.loopback_only,
+        allow_link_local: reach.allow_link_local,
+    };
+    Agent::with_parts(agent, DefaultConnector::default(), checked)
+}
+
+/// What went wrong with a request, without the address, which may hold a secret.
+pub(crate) fn described(error: &ureq::Error, timeout: Duration) -> String {
+    match error {
+        ureq::Error::Io(error) => format!("the connection failed: {error}"),
+        ureq::Error::Timeout(_) => format!("there was no answer within {} ms", timeout.as_millis()),
+        ureq::Error::HostNotFound => "there is no such host".to_owned(),
+        ureq::Error::ConnectionFailed => "there is no connection".to_owned(),
+        ureq::Error::Other(refused) if refused.is::<Refused>() => refused.to_string(),
+        other => {
+            let text = other.to_string();
+            if text.contains("://") { "the connection failed".to_owned() } else { text }
+        }
+    }
+}
+
 impl Post {
     pub(super) fn new(config: &OutboundWebhook) -> Self {
-        let agent = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .proxy(None)
-            .timeout_global(Some(config.timeout))
-            .user_agent(concat!("daybook/", env!("CARGO_PKG_VERSION")))
-            .build();
-        let checked = Checked {
-            usual: DefaultResolver::default(),
-            loopback_only: config.url.scheme() == "http",
-            allow_link_local: config.allow_link_local,
-        };
-        let agent = Agent::with_parts(agent, DefaultConnector::default(), checked);
-        Self { agent, config: config.clone() }
+        let reach =
+            Reach { loopback_only: config.url.scheme() == "http", allow_link_local: config.allow_link_local };
+        Self { agent: guarded_agent(reach, config.timeout), config: config.clone() }
     }
 
     /// Sends an event. It blocks, for as long as the receiver may take.
@@ -67,7 +97,7 @@ impl Post {
             .send(body);
         let mut answer = match asked {
             Ok(answer) => answer,
-            Err(error) => return Answer::NotTaken(self.describe(&error), None),
+            Err(error) => return Answer::NotTaken(described(&error, self.config.timeout), None),
         };
         let status = answer.status().as_u16();
         let retry_after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
@@ -85,23 +115,6 @@ impl Post {
                 None,
             ),
             status => Answer::NotTaken(format!("it answered {status}: {}", said()), retry_after),
-        }
-    }
-
-    /// What went wrong, without the address, which may hold a secret.
-    fn describe(&self, error: &ureq::Error) -> String {
-        match error {
-            ureq::Error::Io(error) => format!("the connection failed: {error}"),
-            ureq::Error::Timeout(_) => {
-                format!("there was no answer within {} ms", self.config.timeout.as_millis())
-            }
-            ureq::Error::HostNotFound => "there is no such host".to_owned(),
-            ureq::Error::ConnectionFailed => "there is no connection".to_owned(),
-            ureq::Error::Other(refused) if refused.is::<Refused>() => refused.to_string(),
-            other => {
-                let text = other.to_string();
-                if text.contains("://") { "the connection failed".to_owned() } else { text }
-            }
         }
     }
 }
