@@ -10,6 +10,7 @@
 
 mod block;
 mod cache;
+mod checking;
 mod columns;
 mod parts;
 mod reader;
@@ -22,6 +23,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub(crate) use cache::BlockCache;
+pub(crate) use checking::Seeing;
 pub(crate) use reader::Sealed;
 pub(crate) use writer::Writer;
 

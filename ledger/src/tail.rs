@@ -329,6 +329,7 @@ impl Finder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::index::digest::{Digest, Mixer};
     use crate::index::plain::PlainIndex;
     use crate::index::{Postings, Snapshots, Tiles, Totals};
     use std::sync::atomic::{AtomicBool, Ordering};
@@ -380,6 +381,10 @@ mod tests {
 
         fn totals(&self) -> Result<Totals, IndexError> {
             self.inner.totals()
+        }
+
+        fn digest(&self, mixer: Mixer) -> Result<Digest, IndexError> {
+            self.inner.digest(mixer)
         }
 
         fn memory_bytes(&self) -> usize {

@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use super::digest::{Digest, Mixer};
 use super::plain::PlainIndex;
 use super::{Direction, Index, IndexBatch, IndexError, KeyHash, Snapshots, Tiles, Totals};
 
@@ -69,6 +70,10 @@ impl Index for LazyIndex {
 
     fn totals(&self) -> Result<Totals, IndexError> {
         self.index()?.totals()
+    }
+
+    fn digest(&self, mixer: Mixer) -> Result<Digest, IndexError> {
+        self.index()?.digest(mixer)
     }
 
     fn memory_bytes(&self) -> usize {

@@ -3,6 +3,7 @@
 //! An index may lag behind the log; its [`applied`](Index::applied) head says how far it goes, and what
 //! lies above is held in memory until it has been applied.
 
+pub mod digest;
 pub(crate) mod lazy;
 pub mod plain;
 pub(crate) mod sled;
@@ -13,6 +14,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::frame::{Body, BodyError};
+use digest::{Digest, Mixer};
 
 /// The first 128 bits of a key's BLAKE3 hash. A hit is confirmed by reading the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -319,6 +321,13 @@ pub trait Index: Send + Sync {
     ///
     /// The index cannot answer.
     fn totals(&self) -> Result<Totals, IndexError>;
+
+    /// Everything it says, summed up: it takes as long as reading all of it.
+    ///
+    /// # Errors
+    ///
+    /// The index cannot answer.
+    fn digest(&self, mixer: Mixer) -> Result<Digest, IndexError>;
 
     /// Memory that it holds, in bytes, about; a cache whose size it was given does not count.
     fn memory_bytes(&self) -> usize;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::digest::{Digest, Mixer};
 use super::{
     Direction, Index, IndexBatch, IndexError, KeyHash, KeyMap, Postings, Snapshots, Tile, Tiles, Totals,
 };
@@ -153,6 +154,26 @@ impl Index for PlainIndex {
             commit_keys: (held.commit_keys.len() + held.commit_keys_met.len()) as u64,
             cursors: held.cursors.len() as u64,
         })
+    }
+
+    fn digest(&self, mixer: Mixer) -> Result<Digest, IndexError> {
+        let held = self.held();
+        let mut digest = Digest { streams: held.streams.len() as u64, ..Digest::default() };
+        for (name, sequences) in &held.streams {
+            let stream = mixer.name(name);
+            for (version, sequence) in (1..).zip(sequences) {
+                digest.postings = digest.postings.wrapping_add(mixer.posting(stream, version, *sequence));
+            }
+        }
+        let sum = |map: &KeyMap, met: &[(KeyHash, u64)]| {
+            let all = map.iter().map(|(hash, sequence)| (*hash, *sequence)).chain(met.iter().copied());
+            all.fold(0_u128, |sum, (hash, sequence)| sum.wrapping_add(mixer.key(hash, sequence)))
+        };
+        digest.keys = sum(&held.keys, &held.keys_met);
+        digest.commit_keys = sum(&held.commit_keys, &held.commit_keys_met);
+        digest.cursors =
+            held.cursors.iter().fold(0, |sum, (source, to)| sum.wrapping_add(mixer.cursor(source, to)));
+        Ok(digest)
     }
 
     fn memory_bytes(&self) -> usize {

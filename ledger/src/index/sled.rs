@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use sled::Batch;
 
+use super::digest::{Digest, Mixer};
 use super::plain::window;
 use super::{Direction, Index, IndexBatch, IndexError, KeyHash, Snapshots, Tile, Tiles, Totals};
 use crate::bytes::{Reader, Short};
@@ -496,6 +497,57 @@ impl Index for SledIndex {
         })?;
         (totals.keys, totals.commit_keys) = shared.keys.count(store)?;
         Ok(totals)
+    }
+
+    fn digest(&self, mixer: Mixer) -> Result<Digest, IndexError> {
+        let shared = self.shared();
+        let (mut digest, store) = (Digest::default(), &self.store);
+        // By id: what stands for the stream, its last version, and the versions met so far.
+        let mut streams: HashMap<u32, (u64, u64, u64)> = HashMap::new();
+        store.each(Of::Index, &[STREAM], &[STREAM + 1], false, |key, bytes| {
+            if key[0] == STREAM {
+                let entry =
+                    StreamEntry::read(bytes).map_err(|_| store.broken("a stream's entry ends early"))?;
+                let name =
+                    std::str::from_utf8(&key[1..]).map_err(|_| store.broken("a stream has no name"))?;
+                streams.insert(entry.id, (mixer.name(name), entry.version, 0));
+            }
+            Ok(true)
+        })?;
+        digest.streams = streams.len() as u64;
+        store.each(Of::Index, &[POSTING], &[POSTING + 1], false, |key, bytes| {
+            if key[0] != POSTING {
+                return Ok(true);
+            }
+            let id = key.get(1..).and_then(|rest| rest.first_chunk()).map_or(0, |id| u32::from_be_bytes(*id));
+            let first = posting_version(key).unwrap_or(0);
+            let Some((name, _, seen)) = streams.get_mut(&id).filter(|(.., seen)| seen + 1 == first) else {
+                return Err(store.broken("a posting does not follow on in its stream"));
+            };
+            for sequence in self.posting(bytes)?.sequences() {
+                *seen += 1;
+                digest.postings = digest.postings.wrapping_add(mixer.posting(*name, *seen, sequence));
+            }
+            Ok(true)
+        })?;
+        if streams.values().any(|(_, version, seen)| version != seen) {
+            return Err(store.broken("a stream's entry is not that of its last posting"));
+        }
+        store.each(Of::Index, &[CURSOR], &[CURSOR + 1], false, |key, bytes| {
+            if key[0] == CURSOR {
+                let source = String::from_utf8_lossy(&key[1..]);
+                digest.cursors = digest.cursors.wrapping_add(mixer.cursor(&source, bytes));
+            }
+            Ok(true)
+        })?;
+        shared.keys.each(store, |hash, sequence, kind| {
+            let sum = match kind {
+                Kind::Record => &mut digest.keys,
+                Kind::Commit => &mut digest.commit_keys,
+            };
+            *sum = sum.wrapping_add(mixer.key(hash, sequence));
+        })?;
+        Ok(digest)
     }
 
     fn memory_bytes(&self) -> usize {

@@ -7,7 +7,7 @@
 pub mod checkpoint;
 pub mod elsewhere;
 pub mod evidence;
-mod group;
+pub(crate) mod group;
 pub(crate) mod grower;
 pub mod hash;
 pub(crate) mod notary;

@@ -210,6 +210,18 @@ impl Tree {
         }
     }
 
+    /// Goes on with records that somebody else hashed.
+    pub(crate) fn take(&self, run: Run) -> Result<(), IndexError> {
+        let mut edge = self.edge();
+        let (mut next, mut full) = (edge.clone(), Vec::new());
+        next.absorb(run, &mut full);
+        if !full.is_empty() {
+            self.keep(&next, full)?;
+        }
+        *edge = next;
+        Ok(())
+    }
+
     /// Hashes a share of the records behind `from` on each of some threads.
     fn hash_side_by_side(&self, from: u64, to: u64, threads: usize) -> Result<Vec<Run>, ReadError> {
         std::thread::scope(|scope| {

@@ -26,17 +26,17 @@ pub(crate) struct Sealed {
     pub(super) entries: Vec<Entry>,
     first: u64,
     last: u64,
-    content_hash: [u8; 32],
+    pub(super) content_hash: [u8; 32],
     bytes: u64,
     footer_at: u64,
 }
 
 /// The memory that reading stretch after stretch needs, kept from one to the next.
 #[derive(Default)]
-struct Buffers {
-    stored: Vec<u8>,
-    raw: Vec<u8>,
-    stretch: Stretch,
+pub(super) struct Buffers {
+    pub(super) stored: Vec<u8>,
+    pub(super) raw: Vec<u8>,
+    pub(super) stretch: Stretch,
     cursors: [Cursor; LANES_MAX],
 }
 
@@ -189,7 +189,8 @@ impl Sealed {
         let start = self.entries.partition_point(|entry| entry.last() < from);
         for entry in self.entries[start..].iter().take_while(|entry| entry.first <= to) {
             self.load_stretch(entry, &mut buffers.stored, &mut buffers.raw, &mut buffers.stretch)?;
-            let flow = self.walk(&mut buffers, from.max(entry.first), to.min(entry.last()), &mut *visit)?;
+            let flow =
+                self.walk::<false>(&mut buffers, from.max(entry.first), to.min(entry.last()), &mut *visit)?;
             if flow.is_break() {
                 return Ok(flow);
             }
@@ -198,7 +199,11 @@ impl Sealed {
     }
 
     /// Shows the records of a loaded stretch from `from` to `to`, both included and both within it.
-    fn walk(
+    ///
+    /// With `WHOLE`, which takes whole stretches alone, every block must hold exactly the records that are read out of it,
+    /// each where the block says.
+    #[inline]
+    pub(super) fn walk<const WHOLE: bool>(
         &self,
         buffers: &mut Buffers,
         from: u64,
@@ -230,10 +235,16 @@ impl Sealed {
                 cursor.heap = heap.map_err(|what| self.malformed(stretch, place.block, what))?;
                 cursor.rank = Some(rank);
             }
-            let (view, heap) = cursor
-                .block
-                .view(sequence, cursor.position, cursor.heap)
-                .map_err(|what| self.malformed(stretch, cursor.number, what))?;
+            let malformed = |what| self.malformed(stretch, cursor.number, what);
+            if WHOLE && cursor.block.heap_offset(cursor.position).map_err(malformed)? != cursor.heap {
+                return Err(malformed(Malformed("a stored offset is not where the record begins")));
+            }
+            let (view, heap) =
+                cursor.block.view(sequence, cursor.position, cursor.heap).map_err(malformed)?;
+            let ends = cursor.position + 1 == cursor.block.count();
+            if WHOLE && ends && heap != cursor.block.heap_bytes() {
+                return Err(malformed(Malformed("the records do not fill the block")));
+            }
             cursor.heap = heap;
             cursor.position += 1;
             cursor.rank = cursor.rank.map(|rank| rank + 1);
@@ -347,7 +358,7 @@ impl Sealed {
                 }
                 Ok(())
             };
-            let flow = self.walk(&mut buffers, entry.first, entry.last(), |record| {
+            let flow = self.walk::<false>(&mut buffers, entry.first, entry.last(), |record| {
                 failed = step(record);
                 if failed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             });
@@ -528,7 +539,7 @@ impl Sealed {
         Ok(block)
     }
 
-    fn load_stretch(
+    pub(super) fn load_stretch(
         &self,
         entry: &Entry,
         stored: &mut Vec<u8>,
@@ -569,7 +580,7 @@ impl Sealed {
         block.parse(entry.records as usize).map_err(|Malformed(what)| damaged(what))
     }
 
-    fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), SealedError> {
+    pub(super) fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), SealedError> {
         read_exact_at(&*self.file, buffer, offset).map_err(|source| SealedError::Io {
             path: self.path.clone(),
             doing: "read a sealed segment",
@@ -608,7 +619,7 @@ impl Sealed {
     }
 
     /// Damage to the head of a stretch, without which none of its records is found.
-    fn damaged(&self, entry: &Entry, what: &'static str) -> SealedError {
+    pub(super) fn damaged(&self, entry: &Entry, what: &'static str) -> SealedError {
         SealedError::Damaged {
             path: self.path.clone(),
             offset: entry.head_at(),
@@ -618,7 +629,7 @@ impl Sealed {
         }
     }
 
-    fn damaged_at(&self, offset: u64, what: &'static str) -> SealedError {
+    pub(super) fn damaged_at(&self, offset: u64, what: &'static str) -> SealedError {
         SealedError::Damaged { path: self.path.clone(), offset, first: self.first, last: self.last, what }
     }
 }

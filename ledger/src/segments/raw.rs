@@ -209,6 +209,12 @@ impl RawSegment {
         self.last.load(Ordering::Acquire)
     }
 
+    /// The first sequence of every frame.
+    pub(crate) fn starts(&self) -> Vec<u64> {
+        let frames = self.frames.read().unwrap_or_else(PoisonError::into_inner);
+        frames.iter().map(|frame| frame.first_sequence).collect()
+    }
+
     /// Where the next frame goes.
     pub(crate) fn end(&self) -> u64 {
         self.end.load(Ordering::Acquire)

@@ -361,19 +361,32 @@ impl Keys {
     /// Counts the entries of both kinds by reading all of them.
     pub(super) fn count(&self, store: &Store) -> Result<(u64, u64), IndexError> {
         let mut counts = (0, 0);
-        let mut count = |tagged| match untagged(tagged).1 {
+        self.each(store, |_, _, kind| match kind {
             Kind::Record => counts.0 += 1,
             Kind::Commit => counts.1 += 1,
+        })?;
+        Ok(counts)
+    }
+
+    /// Shows every entry, in no order.
+    pub(super) fn each(
+        &self,
+        store: &Store,
+        mut visit: impl FnMut(KeyHash, u64, Kind),
+    ) -> Result<(), IndexError> {
+        let mut show = |(hash, tagged): Entry| {
+            let (sequence, kind) = untagged(tagged);
+            visit(KeyHash(hash), sequence, kind);
         };
-        self.young_entries().for_each(|(_, tagged)| count(tagged));
+        self.young_entries().for_each(&mut show);
         for run in &self.runs {
             for number in 0..run.head.chunks {
                 let value = chunk(store, run.head.id, number)?;
                 let entries = entries(&value).map_err(|_| store.broken("a run's keys end within one"))?;
-                entries.for_each(|(_, tagged)| count(tagged));
+                entries.for_each(&mut show);
             }
         }
-        Ok(counts)
+        Ok(())
     }
 }
 

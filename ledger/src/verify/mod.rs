@@ -1,5 +1,7 @@
 //! Verifying: every byte of every file is read and every promise about the records checked; nothing is changed.
 
+mod sweep;
+
 use std::collections::HashMap;
 use std::io;
 use std::ops::ControlFlow;
@@ -19,6 +21,7 @@ use crate::merkle::{
 };
 use crate::segments::{self, FormatProblem, Identity, Segment, SegmentStore};
 use crate::store::{Body, CommitStore, Fault, ReadError};
+use sweep::sweep;
 
 /// Key hashes held in memory at a time while looking for one that comes twice; more keys mean more passes.
 const KEYS_HELD: usize = 4 << 20;
@@ -53,6 +56,25 @@ pub struct Verified {
     pub key: Option<VerifierKey>,
     /// Checkpoints that were kept, all of which the tree has the root of.
     pub checkpoints: usize,
+}
+
+impl Verified {
+    /// So many segments, of whose records nothing is said yet.
+    fn of(segments: &[Segment]) -> Verified {
+        Verified {
+            head: 0,
+            after: 0,
+            streams: 0,
+            keys: 0,
+            segments: segments.len(),
+            sealed: segments.iter().filter(|segment| matches!(segment, Segment::Sealed(_))).count(),
+            torn: None,
+            index: IndexVerified::Agrees,
+            root: Hash::empty(),
+            key: None,
+            checkpoints: 0,
+        }
+    }
 }
 
 /// Whether the index agrees with the log.
@@ -187,9 +209,32 @@ fn verify_behind(dir: &Path, options: &Options, since: Option<&str>) -> Result<V
         None => Tree::open(Arc::clone(&store) as _, Arc::new(PlainIndex::new())).map_err(ReadError::from)?,
         Some(since) => tree_since(&store, copy.as_ref().ok(), since, &kept, options)?,
     };
-    check_segments(&segments)?;
     let stretch = Stretch { after, head: store.head() };
-    let log = check_log(&*store, stretch, index.clone().map_err(Clone::clone), options, &segments, torn)?;
+    let index_or_why = index.clone().map_err(Clone::clone);
+    let swept = match &since {
+        None => sweep(&segments, stretch.head, index.clone().ok(), &tree, options).ok(),
+        Some(_) => None,
+    };
+    let log = match swept.filter(|swept| !swept.keys_unseen) {
+        Some(swept) => Verified {
+            head: stretch.head,
+            after,
+            streams: swept.streams,
+            keys: swept.keys,
+            torn,
+            index: match &index_or_why {
+                Err(reason) => IndexVerified::Unusable { reason: reason.clone() },
+                Ok(index) if index.applied() >= stretch.head => IndexVerified::Agrees,
+                Ok(index) => IndexVerified::Lags { applied: index.applied() },
+            },
+            ..Verified::of(&segments)
+        },
+        // Something is wrong, or there is more to look at: what, is found record by record.
+        None => {
+            check_segments(&segments)?;
+            check_log(&*store, stretch, index_or_why, options, &segments, torn)?
+        }
+    };
     let mut signed = kept.all(&**disk)?;
     signed.retain(|signed| signed.checkpoint.size >= after);
     let tiles = index.ok().filter(|_| since.is_none());
@@ -354,13 +399,9 @@ fn check_log(
         after,
         streams: seen.versions.len() as u64,
         keys: seen.keys,
-        segments: segments.len(),
-        sealed: segments.iter().filter(|segment| matches!(segment, Segment::Sealed(_))).count(),
         torn,
         index,
-        root: Hash::empty(),
-        key: None,
-        checkpoints: 0,
+        ..Verified::of(segments)
     })
 }
 
