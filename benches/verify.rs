@@ -45,7 +45,8 @@ impl Leaves {
                     let mut from = at(part).checked_sub(1).map_or(0, |last| self.ends[last]);
                     let mut node = [1; 65];
                     for end in &self.ends[at(part)..at(part + 1)] {
-                        let leaf = Sha256::new_with_prefix([0]).chain_update(&self.bytes[from..*end]).finalize();
+                        let leaf =
+                            Sha256::new_with_prefix([0]).chain_update(&self.bytes[from..*end]).finalize();
                         node[33..].copy_from_slice(&leaf);
                         let above = Sha256::digest(node);
                         node[1..33].copy_from_slice(&above);

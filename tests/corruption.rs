@@ -432,6 +432,8 @@ fn a_directory_that_may_only_be_read_is_read_and_writing_to_it_is_refused() {
     for path in files_below(directory.data()) {
         fs::set_permissions(&path, Permissions::from_mode(0o444)).unwrap();
     }
+    // But the key: nobody else may read that, and nobody who only checks needs it.
+    fs::set_permissions(directory.data().join("signing-key"), Permissions::from_mode(0o400)).unwrap();
     let mut directories = vec![directory.data().to_owned()];
     for path in files_below(directory.data()) {
         directories.push(path.parent().unwrap().to_owned());

@@ -293,3 +293,88 @@ fn a_script_that_shares_nothing_with_daybook_comes_to_the_same_answer() {
         }
     }
 }
+
+/// A receiver of checkpoints on a socket of this machine: answers the first with a redirect, the second not at all, and
+/// takes the others.
+fn receiver() -> (std::net::SocketAddr, std::sync::mpsc::Receiver<(String, String)>) {
+    use std::io::{BufRead, BufReader, Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (came, comes) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for (number, socket) in listener.incoming().enumerate() {
+            let mut socket = socket.unwrap();
+            let mut reader = BufReader::new(socket.try_clone().unwrap());
+            let (mut head, mut length) = (String::new(), 0);
+            while reader.read_line(&mut head).unwrap() > 2 {
+                let last = head.lines().next_back().unwrap_or_default().to_ascii_lowercase();
+                length = last.strip_prefix("content-length: ").map_or(length, |text| text.parse().unwrap());
+            }
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).unwrap();
+            let answer = match number {
+                0 => {
+                    "HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                }
+                1 => "",
+                _ => "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n",
+            };
+            socket.write_all(answer.as_bytes()).unwrap();
+            if came.send((head, String::from_utf8(body).unwrap())).is_err() {
+                return;
+            }
+        }
+    });
+    (address, comes)
+}
+
+#[test]
+fn checkpoints_leave_the_machine_on_a_schedule_and_no_redirect_is_followed() {
+    let (directory, portfolio) = ledger(3);
+    let (address, comes) = receiver();
+    let outside = directory.path("outside");
+    fs::create_dir(&outside).unwrap();
+    let config = directory.write(
+        "daybook.toml",
+        format!(
+            "[checkpoints]\ndirectory = \"{outside}\"\nurl = \"http://{address}/the-secret-path\"\nevery = \"200ms\"\n"
+        ),
+    );
+    let service = Service::start_with(&directory, &["--config", &config]);
+    let mut came: Vec<(String, String)> = Vec::new();
+    let path = format!("/v1/portfolios/{portfolio}/transactions");
+    for id in 0..4 {
+        came.push(comes.recv_timeout(std::time::Duration::from_secs(20)).unwrap());
+        let body = json!({ "time": "2024-01-02", "type": "deposit", "amount": "1", "id": format!("s{id}") });
+        service.client().post(&path, &body).has(201);
+    }
+    let said = service.said();
+    assert!(said.contains("redirects are not followed"), "{said}");
+    assert!(!said.contains("the-secret-path"), "the address was written down: {said}");
+    service.stop();
+    assert!(came.iter().all(|(head, _)| head.starts_with("POST /the-secret-path ")), "{came:?}");
+    let key: daybook_ledger::VerifierKey = key_of(&directory).parse().unwrap();
+    let sizes: Vec<u64> = came
+        .iter()
+        .map(|(_, note)| daybook_ledger::SignedCheckpoint::open(note, &key).unwrap().checkpoint.size)
+        .collect();
+    assert!(sizes.is_sorted() && sizes[0] < sizes[3], "{sizes:?}");
+    let mut files = crate::support::files_below(Path::new(&outside));
+    files.sort();
+    assert!(!files.is_empty());
+    for file in &files {
+        let note = fs::read_to_string(file).unwrap();
+        let size = daybook_ledger::SignedCheckpoint::open(&note, &key).unwrap().checkpoint.size;
+        assert!(file.to_str().unwrap().ends_with(&format!("-{size:020}.checkpoint")), "{}", file.display());
+    }
+    let since = files[0].to_str().unwrap();
+    directory.run(&["verify", "--since", since]).ok();
+    for (bad, part) in [
+        ("every = \"1h\"", "nowhere"),
+        ("url = \"http://example.org/x\"", "in clear"),
+        ("directroy = \"x\"", "directory"),
+    ] {
+        let config = directory.write("bad.toml", format!("[checkpoints]\n{bad}\n"));
+        directory.run(&["config", "--config", &config]).refuses(&["bad.toml", part]);
+    }
+}
