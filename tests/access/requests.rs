@@ -62,7 +62,8 @@ fn path(world: &World, operation: &Operation, whose: Whose) -> String {
             "teams" | "households" | "models" => world.shared(before).to_owned(),
             "instruments" | "prices" => world.shared("symbol").to_owned(),
             "tokens" => world.spare_token(),
-            "entries" => "000".to_owned(),
+            "tile" => "0".to_owned(),
+            "entries" | "{level}" => "000".to_owned(),
             // Nothing of this kind is there: whoever may ask is told so.
             _ => "absent".to_owned(),
         };

@@ -85,11 +85,11 @@ pub(super) fn problems_of(operation: &Value) -> Vec<Kinds> {
         let parameters = operation["parameters"].as_array().map_or(&[][..], Vec::as_slice);
         parameters.iter().any(|parameter| parameter["name"] == name && parameter["in"] == place)
     };
-    // Who shows no token signs instead, and is told of nothing else.
-    let mut all = if operation.get("security").is_some() {
-        vec![INVALID, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, LIMITED, UNAVAILABLE]
-    } else {
-        vec![INVALID, UNSIGNED, LIMITED, UNAVAILABLE]
+    // Who shows no token signs what it sends instead, and is told of nothing else; what anyone may read is refused to nobody.
+    let mut all = match (operation.get("security"), operation.get("requestBody")) {
+        (Some(_), _) => vec![INVALID, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, LIMITED, UNAVAILABLE],
+        (None, Some(_)) => vec![INVALID, UNSIGNED, LIMITED, UNAVAILABLE],
+        (None, None) => vec![INVALID, UNAVAILABLE],
     };
     if takes("cursor", "query") || takes("Last-Event-ID", "header") {
         all.push(GONE);
