@@ -8,6 +8,8 @@ use daybook_schemas::{AdvisorId, CorrelationId, PartyId, PortfolioId};
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaSecurityScheme, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+use std::cell::Cell;
+use std::fmt::Display;
 use std::sync::Arc;
 
 /// Who may call an operation. Whatever it is about must be within the caller's reach besides.
@@ -207,17 +209,45 @@ pub(super) fn may_watch(caller: &Caller) -> Result<(), Problem> {
 
 tokio::task_local! {
     /// What the caller of the request that this task serves may know of.
-    static REACH: Arc<Reach>;
+    static REACH: Reached;
 }
 
-/// Serves a request within the reach of its caller.
-pub(super) async fn within<T>(caller: &Caller, serve: impl Future<Output = T>) -> T {
-    REACH.scope(Arc::clone(&caller.principal.reach), serve).await
+/// What a caller may know of, and what the request named beyond it.
+struct Reached {
+    reach: Arc<Reach>,
+    beyond: Cell<Option<Problem>>,
+}
+
+/// Serves a request within the reach of its caller; the problem is that it named something beyond.
+pub(super) async fn within<T>(caller: &Caller, serve: impl Future<Output = T>) -> Result<T, Problem> {
+    let reached = Reached { reach: Arc::clone(&caller.principal.reach), beyond: Cell::default() };
+    let served = async {
+        let served = serve.await;
+        REACH.with(|reached| reached.beyond.take()).map_or(Ok(served), Err)
+    };
+    REACH.scope(reached, served).await
 }
 
 /// The reach of the caller whose request this task serves; none outside of a caller's request.
 pub(super) fn current_reach() -> Option<Arc<Reach>> {
-    REACH.try_with(Arc::clone).ok()
+    REACH.try_with(|reached| Arc::clone(&reached.reach)).ok()
+}
+
+/// Refuses an id that the caller of the request that this task serves may not know of.
+///
+/// # Errors
+/// The problem, which the request is then answered with whatever its route makes of it: the words for what never was.
+pub(super) fn admit<I: Copy + Display>(
+    noun: &'static str,
+    id: I,
+    known: impl FnOnce(&Reach, I) -> bool,
+) -> Result<(), Problem> {
+    if current_reach().is_none_or(|reach| known(&reach, id)) {
+        return Ok(());
+    }
+    let problem = Problem::not_found(noun, id);
+    let _ = REACH.try_with(|reached| reached.beyond.set(Some(problem.clone())));
+    Err(problem)
 }
 
 /// Who calls, in which request.

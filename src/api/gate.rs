@@ -149,14 +149,15 @@ impl<E: Endpoint<Output = Response>> Gate<E> {
         let answering = async {
             match &caller {
                 Some(caller) => access::within(caller, self.inner.call(request)).await,
-                None => self.inner.call(request).await,
+                None => Ok(self.inner.call(request).await),
             }
         };
         let time = self.service.config.time_for(operation.uploads);
-        let Ok(mut answered) = tokio::time::timeout(time, answering).await else {
+        let Ok(answered) = tokio::time::timeout(time, answering).await else {
             self.metrics.requests.timed_out();
             return Err(timed_out(time, operation));
         };
+        let mut answered = answered?;
         if let (Some(Role::Display), Ok(response)) = (caller.as_ref().map(Caller::role), &mut answered) {
             let config = &self.service.config;
             answer::keep(response, config.display_fresh, config.display_stale);

@@ -27,7 +27,7 @@ enum Segment {
 
 /// What there is at a path.
 pub(super) enum Found<'a> {
-    /// The operation, and the values of its path parameters as they stand in the path.
+    /// The operation, and the values of its path parameters as its route will read them.
     Operation(&'a Operation, Vec<String>),
     /// Other methods only; these.
     OtherMethods(String),
@@ -116,9 +116,9 @@ impl Operation {
             match expected {
                 Segment::Is(text) if text == segment => {}
                 Segment::Is(_) => return None,
-                Segment::Any => values.push((*segment).to_owned()),
+                Segment::Any => values.push(decoded(segment)?),
                 Segment::Rest => {
-                    values.push(segments[at..].join("/"));
+                    values.push(decoded(&segments[at..].join("/"))?);
                     return Some(values);
                 }
             }
@@ -172,6 +172,11 @@ impl Operation {
     }
 }
 
+/// A value of a path as the router reads it: with what is percent-encoded taken out of its code, if it is text then.
+fn decoded(value: &str) -> Option<String> {
+    percent_encoding::percent_decode_str(value).decode_utf8().ok().map(std::borrow::Cow::into_owned)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,6 +199,14 @@ mod tests {
             Found::OtherMethods(methods) => methods,
             Found::Nothing => "nothing".to_owned(),
         }
+    }
+
+    #[test]
+    fn a_value_is_what_its_route_reads_however_it_is_written() {
+        assert_eq!(found(&Method::GET, "/prices/%41CM%45"), "readPrices ACME");
+        assert_eq!(found(&Method::GET, "/portfolios/%31a/trades/7"), "readTrade 1a 7");
+        assert_eq!(found(&Method::GET, "/prices/%ff"), "nothing");
+        assert_eq!(found(&Method::POST, "/prices/%69mports"), "GET, HEAD");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! How single values are written in JSON and read from parameters: decimals, times, days and ids as strings.
 
+use super::access;
+use daybook_projections::Reach;
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::types::{ParseError, ParseFromParameter, ParseResult, ToJSON, Type};
 use rust_decimal::Decimal;
@@ -82,7 +84,7 @@ scalar!(
 );
 
 macro_rules! id {
-    ($($(#[$doc:meta])* $name:ident($inner:ty), $description:literal;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident($inner:ty), $description:literal $(, $noun:literal $reached:expr)?;)*) => {$(
         scalar!(
             $(#[$doc])*
             $name($inner),
@@ -93,7 +95,10 @@ macro_rules! id {
 
         impl ParseFromParameter for $name {
             fn parse_from_parameter(text: &str) -> ParseResult<Self> {
-                text.parse().map(Self).map_err(ParseError::custom)
+                let id: $inner = text.parse().map_err(ParseError::custom)?;
+                // Whoever reads an id from a request is told here, however it was written, that it is not there.
+                $(access::admit($noun, id, $reached).map_err(ParseError::custom)?;)?
+                Ok(Self(id))
             }
         }
     )*};
@@ -101,7 +106,7 @@ macro_rules! id {
 
 id! {
     /// A portfolio's id.
-    Portfolio(daybook_schemas::PortfolioId), "A portfolio's id";
+    Portfolio(daybook_schemas::PortfolioId), "A portfolio's id", "portfolio" Reach::portfolio;
     /// An account's id.
     Account(daybook_schemas::AccountId), "An account's id";
     /// An instrument's id.
@@ -113,9 +118,9 @@ id! {
     /// A team's id.
     Team(daybook_schemas::TeamId), "A team's id";
     /// An advisor's id.
-    Advisor(daybook_schemas::AdvisorId), "An advisor's id";
+    Advisor(daybook_schemas::AdvisorId), "An advisor's id", "advisor" Reach::advisor;
     /// A party's id.
-    Party(daybook_schemas::PartyId), "A party's id";
+    Party(daybook_schemas::PartyId), "A party's id", "party" Reach::party;
     /// A model's id.
     Model(daybook_schemas::ModelId), "A model's id";
     /// A recommendation's id.

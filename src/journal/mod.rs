@@ -368,10 +368,7 @@ impl Journal {
         drafts: Vec<Draft>,
         terms: Terms,
     ) -> Result<Recorded, JournalError> {
-        self.touched
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(drafts.iter().filter_map(|draft| stream::portfolio_of(&draft.stream)));
+        self.admit(&drafts)?;
         let records =
             drafts.into_iter().map(|draft| draft.into_record(author)).collect::<Result<Vec<_>, _>>()?;
         self.append(records, terms)
@@ -387,10 +384,7 @@ impl Journal {
         progress: &dyn Fn(u64),
     ) -> Result<(), JournalError> {
         // All of them can be encoded before the first is appended.
-        self.touched
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(drafts.iter().filter_map(|draft| stream::portfolio_of(&draft.stream)));
+        self.admit(&drafts)?;
         let records =
             drafts.into_iter().map(|draft| draft.into_record(author)).collect::<Result<Vec<_>, _>>()?;
         let (mut part, mut bytes, mut done, mut begun) = (Vec::new(), 0, 0, false);
@@ -411,6 +405,19 @@ impl Journal {
         done += part.len() as u64;
         self.append(part, terms).map_err(|error| unfinished(error, begun))?;
         progress(done);
+        Ok(())
+    }
+
+    /// Lets through what the work under way may write to, and notes which portfolios it touches.
+    fn admit(&self, drafts: &[Draft]) -> Result<(), JournalError> {
+        for draft in drafts {
+            // What is not there yet belongs to nobody else.
+            if !scope::reaches_stream(&draft.stream) && self.ledger.stream_version(&draft.stream)?.is_some() {
+                return Err(JournalError::not_found("stream", &draft.stream));
+            }
+        }
+        let portfolios = drafts.iter().filter_map(|draft| stream::portfolio_of(&draft.stream));
+        self.touched.lock().unwrap_or_else(PoisonError::into_inner).extend(portfolios);
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 //! not there, whichever way it came to the id. Work without a caller (the command line, the daemons) reaches all.
 
 use daybook_projections::Reach;
-use daybook_schemas::PortfolioId;
+use daybook_schemas::{PortfolioId, stream};
 use std::cell::RefCell;
 use std::sync::Arc;
 
@@ -35,6 +35,17 @@ pub(super) fn current() -> Option<Arc<Reach>> {
 /// Whether the work on this thread may know of a portfolio.
 pub(super) fn reaches(portfolio: PortfolioId) -> bool {
     REACH.with(|reach| reach.borrow().as_ref().is_none_or(|reach| reach.portfolio(portfolio)))
+}
+
+/// Whether the work on this thread may write to a stream that there is already.
+pub(super) fn reaches_stream(stream: &str) -> bool {
+    if let Some(portfolio) = stream::portfolio_of(stream) {
+        return reaches(portfolio);
+    }
+    let party = stream.strip_prefix("party-").and_then(|id| id.parse().ok());
+    party.is_none_or(|party| {
+        REACH.with(|reach| reach.borrow().as_ref().is_none_or(|reach| reach.party(party)))
+    })
 }
 
 #[cfg(test)]
