@@ -341,3 +341,42 @@ fn every_read_among_writes_is_of_one_moment() {
     service.stop();
     directory.is_sound();
 }
+
+#[test]
+fn what_joins_notes_to_trades_is_read_beside_writes_without_anybody_waiting_for_ever() {
+    let (directory, portfolio) = Directory::with_portfolio();
+    let service = Service::start(&directory);
+    let client = service.client();
+    let path = |rest: &str| format!("/v1/portfolios/{portfolio}{rest}");
+    let deposit = json!({ "time": "2024-01-02", "type": "deposit", "amount": "100000" });
+    client.post(&path("/transactions"), &deposit).has(201);
+    let bought = json!({ "time": "2024-01-03T15:00:00Z", "type": "buy", "symbol": "ACME", "quantity": "1", "price": "10" });
+    client.post(&path("/transactions"), &bought).has(201);
+    let written = AtomicBool::new(false);
+    let read = std::thread::scope(|scope| {
+        let readers: Vec<_> = ["/trades", "/annotations", "/plans"]
+            .into_iter()
+            .map(|rest| {
+                let (client, path, written) = (service.client(), path(rest), &written);
+                scope.spawn(move || {
+                    let mut read = 0;
+                    while !written.load(Ordering::Acquire) {
+                        client.get(&path).ok();
+                        read += 1;
+                    }
+                    read
+                })
+            })
+            .collect();
+        for day in 0..1_500 {
+            let time = format!("2024-02-{:02}", day % 28 + 1);
+            let deposit = json!({ "time": time, "type": "deposit", "amount": "1" });
+            client.post(&path("/transactions"), &deposit).has(201);
+        }
+        written.store(true, Ordering::Release);
+        readers.into_iter().map(|reader| reader.join().unwrap()).min()
+    });
+    assert!(read > Some(10), "{read:?} reads beside the writes");
+    service.stop();
+    directory.is_sound();
+}

@@ -10,7 +10,6 @@ use daybook_schemas::events::{
 };
 use daybook_schemas::{Event, EventType, ImportId, PortfolioId, Timestamp, stream};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::PoisonError;
 
 /// How often a batch is decided anew because somebody else recorded the same in between.
 const ATTEMPTS: u32 = 4;
@@ -375,7 +374,7 @@ impl Journal {
         let (mut latest, mut entry) = (None, None);
         // Most of what a source brings came with no import, and asks nothing of the library.
         let imported = revisions.iter().any(|record| record.import.is_some());
-        let library = imported.then(|| self.library.read().unwrap_or_else(PoisonError::into_inner));
+        let library = imported.then(|| self.library.read());
         for record in revisions {
             let import = record.import.map(ImportId::from_bytes);
             let gone = import

@@ -344,7 +344,7 @@ impl Journal {
                 return Ok(Placement::Own(revision));
             }
             let gone = import.is_some_and(|import| {
-                let library = self.library.read().unwrap_or_else(PoisonError::into_inner);
+                let library = self.library.read();
                 !library.imports.visible(import, library.applied())
             });
             // What a feed kept aside under the row's own identity stands for nothing; what a file kept aside has an

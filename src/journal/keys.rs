@@ -1,12 +1,12 @@
 //! The key file: read when the ledger is opened, a line added and synced before a key is first used.
 
 use super::JournalError;
+use super::shared::{Reading, Shared};
 use daybook_schemas::{KeyId, KeyRing};
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 /// The name of the key file in the data directory, unless `DAYBOOK_KEYS` says otherwise.
 pub(crate) const FILE_NAME: &str = "keys";
@@ -16,7 +16,7 @@ const FILE_BYTES_MAX: u64 = 64 << 20;
 /// The keys of a ledger and the file that holds them.
 pub(crate) struct KeyFile {
     path: PathBuf,
-    ring: RwLock<KeyRing>,
+    ring: Shared<KeyRing>,
     writable: bool,
     /// Whether the file's last line has no end: torn by a crash before its key was used, or by a bad copy.
     torn: bool,
@@ -38,13 +38,13 @@ impl KeyFile {
         let torn = whole_lines(&text).len() < text.len();
         let ring = KeyRing::parse(whole_lines(&text))
             .map_err(|error| JournalError::KeyFile { path: path.clone(), detail: error.to_string() })?;
-        Ok(Self { path, ring: RwLock::new(ring), writable, torn })
+        Ok(Self { path, ring: Shared::new(ring), writable, torn })
     }
 
     /// Keys that no file holds.
     #[cfg(test)]
     pub(crate) fn in_memory(ring: KeyRing) -> Self {
-        Self { path: PathBuf::new(), ring: RwLock::new(ring), writable: true, torn: false }
+        Self { path: PathBuf::new(), ring: Shared::new(ring), writable: true, torn: false }
     }
 
     /// Holds the file against the keys that the ledger names. A torn line whose key was in use is refused, because the
@@ -66,8 +66,8 @@ impl KeyFile {
     }
 
     /// The keys as they are now.
-    pub(crate) fn ring(&self) -> RwLockReadGuard<'_, KeyRing> {
-        self.ring.read().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn ring(&self) -> Reading<'_, KeyRing> {
+        self.ring.read()
     }
 
     /// Makes sure that a key exists, drawing it at random if it does not. The file is synced before this returns.
@@ -83,7 +83,7 @@ impl KeyFile {
 
     /// Adds keys that do not exist yet. The file is synced before this returns.
     pub(crate) fn insert(&self, keys: &[(KeyId, [u8; 64])]) -> Result<(), JournalError> {
-        let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
+        let mut ring = self.ring.write();
         let new: Vec<_> = keys.iter().filter(|(id, _)| !ring.contains(*id)).collect();
         if new.is_empty() {
             return Ok(());

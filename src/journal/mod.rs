@@ -24,6 +24,7 @@ mod progress;
 mod proofs;
 mod rebuild;
 mod scope;
+mod shared;
 mod shelf;
 mod uses;
 mod views;
@@ -56,11 +57,13 @@ use daybook_projections::Library;
 use daybook_schemas::{EventType, PortfolioId, Timestamp, stream};
 use heads::{Changes, Heads};
 use keys::KeyFile;
+use parking_lot::RwLockWriteGuard;
+use shared::{Reading, Shared};
 use shelf::Shelf;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What the journal is opened for.
@@ -86,7 +89,7 @@ pub(crate) struct Opening {
 pub(crate) struct Journal {
     ledger: Ledger,
     keys: KeyFile,
-    library: RwLock<Library>,
+    library: Shared<Library>,
     heads: Heads,
     shelf: Shelf,
     /// What views keep between two questions.
@@ -186,7 +189,7 @@ impl Journal {
             std::env::var_os("DAYBOOK_KEYS").map_or_else(|| directory.join(keys::FILE_NAME), PathBuf::from);
         let keys = KeyFile::open(keys, writable)?;
         let journal = Self {
-            library: RwLock::new(Self::stored_library(&ledger)),
+            library: Shared::new(Self::stored_library(&ledger)),
             ledger,
             keys,
             heads: Heads::default(),
@@ -219,7 +222,7 @@ impl Journal {
             index: daybook_ledger::IndexOpened::Current,
         };
         let journal = Self {
-            library: RwLock::default(),
+            library: Shared::default(),
             ledger,
             keys: KeyFile::in_memory(ring),
             heads: Heads::default(),
@@ -257,7 +260,7 @@ impl Journal {
     }
 
     /// The keys as they are now.
-    pub(crate) fn keys(&self) -> RwLockReadGuard<'_, daybook_schemas::KeyRing> {
+    pub(crate) fn keys(&self) -> Reading<'_, daybook_schemas::KeyRing> {
         self.keys.ring()
     }
 
@@ -267,21 +270,25 @@ impl Journal {
     }
 
     /// What is known across portfolios, up to the durable head.
-    pub(crate) fn library(&self) -> Result<RwLockReadGuard<'_, Library>, JournalError> {
-        self.catch_up(None)?;
+    ///
+    /// Who holds it on this thread already is given what it holds.
+    pub(crate) fn library(&self) -> Result<Reading<'_, Library>, JournalError> {
+        if !self.library.is_read_here() {
+            self.catch_up(None)?;
+        }
         Ok(self.library_as_it_is())
     }
 
     /// What is known across portfolios, as far as anybody took it in.
-    fn library_as_it_is(&self) -> RwLockReadGuard<'_, Library> {
-        self.library.read().unwrap_or_else(PoisonError::into_inner)
+    fn library_as_it_is(&self) -> Reading<'_, Library> {
+        self.library.read()
     }
 
     /// Brings the library up to the durable head, some events at a time, so that readers come in between.
     fn catch_up(&self, progress: Option<&(dyn Fn(u64, u64) + Send + Sync)>) -> Result<(), JournalError> {
         let head = self.ledger.head();
         while self.heads.applied() < head {
-            let applied = self.take_in(self.library.write().unwrap_or_else(PoisonError::into_inner), head)?;
+            let applied = self.take_in(self.library.write(), head)?;
             if let Some(progress) = progress {
                 progress(applied, head);
             }
@@ -298,12 +305,13 @@ impl Journal {
         let began = Instant::now();
         while self.heads.applied() < last {
             match self.library.try_write() {
-                Ok(library) => drop(self.take_in(library, last)?),
-                Err(TryLockError::Poisoned(poisoned)) => drop(self.take_in(poisoned.into_inner(), last)?),
-                Err(TryLockError::WouldBlock) if began.elapsed() < ACKNOWLEDGE_WITHIN => {
+                Some(library) => {
+                    self.take_in(library, last)?;
+                }
+                None if began.elapsed() < ACKNOWLEDGE_WITHIN => {
                     std::thread::sleep(Duration::from_micros(50));
                 }
-                Err(TryLockError::WouldBlock) => {
+                None => {
                     self.heads.owe(last);
                     return Ok(());
                 }

@@ -1,7 +1,6 @@
 //! How far the projections have come, for whoever watches the service.
 
 use super::Journal;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 /// How far the projections have come.
@@ -18,7 +17,7 @@ pub(crate) struct Progress {
 impl Journal {
     /// How far the projections have come. Unlike every other read it brings nothing up to date.
     pub(crate) fn progress(&self) -> Progress {
-        let applied = self.library.read().unwrap_or_else(PoisonError::into_inner).applied();
+        let applied = self.library.read().applied();
         Progress { applied, books: self.shelf.books(), folds: self.shelf.folds.load(Ordering::Relaxed) }
     }
 }
