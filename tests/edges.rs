@@ -238,6 +238,31 @@ fn encrypted_connections_are_served_and_a_certificate_that_cannot_be_used_is_an_
 }
 
 #[test]
+fn a_write_is_answered_whatever_follows_it_in_the_same_breath() {
+    let (directory, portfolio) = Directory::with_portfolio();
+    let service = Service::start(&directory);
+    let body = r#"{"time":"2024-01-02","type":"deposit","amount":"1"}"#;
+    let head = format!(
+        "POST /v1/portfolios/{portfolio}/transactions HTTP/1.1\r\nhost: d\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n",
+        service.token,
+        body.len()
+    );
+    let mut recorded = 0;
+    for close in ["", "connection: close\r\n"] {
+        for after in ["\r\n", "nonsense\r\n\r\n", body, "GET /v1/portfolios HT"] {
+            let mut stream = connect(&service);
+            stream.write_all(format!("{head}{close}\r\n{body}{after}").as_bytes()).unwrap();
+            assert_eq!(answer(&mut stream).0, 201, "{close:?} {after:?}");
+            recorded += 1;
+        }
+    }
+    let shown = service.client().get(&format!("/v1/portfolios/{portfolio}")).ok().json();
+    assert_eq!(shown["cash"]["USD"], recorded.to_string());
+    service.stop();
+}
+
+#[test]
 fn told_to_read_its_files_again_a_service_without_any_goes_on() {
     let directory = Directory::new();
     let service = Service::start(&directory);

@@ -115,8 +115,9 @@ fn speaking(limits: &Limits) -> Builder<TokioExecutor> {
         // Its time would also be that of a connection that is silent between requests; the pulse tells the two apart.
         .header_read_timeout(None)
         .max_headers(HEADERS_MAX)
-        .max_buf_size(limits.header_bytes_max)
-        .pipeline_flush(true);
+        // No flushing only once all that was read is answered: half a request, or a stray line's end, would hold back the
+        // answer to the one before it.
+        .max_buf_size(limits.header_bytes_max);
     builder
         .http2()
         .timer(TokioTimer::new())

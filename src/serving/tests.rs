@@ -111,8 +111,13 @@ async fn read_all(stream: &mut TcpStream) -> String {
 async fn get(stream: &mut TcpStream, path: &str) -> String {
     let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
+    until(stream, path).await
+}
+
+/// What comes up to these words, behind which there is nothing yet.
+async fn until(stream: &mut TcpStream, end: &str) -> String {
     let mut bytes = Vec::new();
-    while !String::from_utf8_lossy(&bytes).ends_with(path) {
+    while !String::from_utf8_lossy(&bytes).ends_with(end) {
         let mut part = [0; 1024];
         let count = tokio::time::timeout(PATIENCE, stream.read(&mut part)).await.unwrap().unwrap();
         assert!(count > 0, "closed after {}", String::from_utf8_lossy(&bytes));
@@ -278,6 +283,40 @@ async fn older_and_pipelined_requests_are_answered_in_order() {
     assert_eq!(answers.matches("HTTP/1.1 200").count(), 51);
     let places: Vec<usize> = (0..50).map(|number| answers.find(&format!("/n{number};")).unwrap()).collect();
     assert!(places.is_sorted() && answers.ends_with("/last"));
+}
+
+#[tokio::test]
+async fn an_answer_does_not_wait_for_what_comes_after_its_request() {
+    let running = Running::within(Limits { header_timeout: PATIENCE, ..limits() }).await;
+    let post = "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody";
+    // Half of the next request: it is answered when the rest of it is there.
+    let mut stream = running.connect().await;
+    stream.write_all(format!("{post}GET /next HT").as_bytes()).await.unwrap();
+    assert!(until(&mut stream, "body").await.starts_with("HTTP/1.1 200"));
+    stream.write_all(b"TP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    assert!(until(&mut stream, "/next").await.starts_with("HTTP/1.1 200"));
+    // A line's end after a body, as old clients send it, is no request.
+    let mut stream = running.connect().await;
+    for _ in 0..3 {
+        stream.write_all(format!("{post}\r\n").as_bytes()).await.unwrap();
+        assert!(until(&mut stream, "body").await.starts_with("HTTP/1.1 200"));
+    }
+    // What is no request is refused behind the answer to the one before it.
+    for after in ["nonsense\r\n\r\n", "body\r\n\r\n", "{}\r\n\r\n"] {
+        let mut stream = running.connect().await;
+        stream.write_all(format!("{post}{after}").as_bytes()).await.unwrap();
+        let answers = read_all(&mut stream).await;
+        let (answer, refusal) = answers.split_once("body").unwrap_or_else(|| panic!("{after}: {answers}"));
+        assert!(answer.starts_with("HTTP/1.1 200") && refusal.starts_with("HTTP/1.1 400"), "{answers}");
+    }
+    // Nothing of it is read where the connection ends with the answer.
+    let close = post.replace("Host: x", "Host: x\r\nConnection: close");
+    for after in ["\r\n", "nonsense\r\n\r\n", "body"] {
+        let mut stream = running.connect().await;
+        stream.write_all(format!("{close}{after}").as_bytes()).await.unwrap();
+        let answer = read_all(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\nbody"), "{after}: {answer}");
+    }
 }
 
 #[tokio::test]
