@@ -81,7 +81,8 @@ async fn an_import_that_is_taken_back_makes_tags_stale_and_every_write_route_say
         daybook.post_keyed(path, body, &any).await.has(201);
     }
     daybook.upload(&imports, &[("format", "csv")], rows, &any).await.has(201);
-    for malformed in ["abc", "\"a", "W/"] {
+    let head = daybook.head();
+    for malformed in ["abc", "\"a", "W/", "", " ", ","] {
         let path = &posts[0].0;
         let problem = daybook
             .post_keyed(path, &posts[0].1, &[("if-match", malformed)])
@@ -89,6 +90,7 @@ async fn an_import_that_is_taken_back_makes_tags_stale_and_every_write_route_say
             .is(400, "invalid-parameter");
         assert_eq!(problem["errors"][0]["field"], "If-Match");
     }
+    assert_eq!(daybook.head(), head);
 }
 
 #[tokio::test]
