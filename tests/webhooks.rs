@@ -27,8 +27,8 @@ enum Mood {
     Redirects,
     /// It wants no more.
     Gone,
-    /// It wants to be left alone for a second.
-    Busy,
+    /// It wants to be left alone for so many seconds.
+    Busy(u64),
 }
 
 /// A delivery as it came.
@@ -163,7 +163,9 @@ fn serve(socket: TcpStream, mood: &Mutex<Mood>, indigestible: &Mutex<Vec<u64>>, 
                 "HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n".to_owned()
             }
             Mood::Gone => "HTTP/1.1 410 Gone\r\nContent-Length: 5\r\n\r\nmoved".to_owned(),
-            Mood::Busy => "HTTP/1.1 503 Busy\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n".to_owned(),
+            Mood::Busy(seconds) => {
+                format!("HTTP/1.1 429 Busy\r\nRetry-After: {seconds}\r\nContent-Length: 0\r\n\r\n")
+            }
             Mood::Hangs => {
                 thread::sleep(Duration::from_secs(3));
                 return;
@@ -243,7 +245,7 @@ fn every_event_arrives_in_order_whatever_the_receiver_does_and_however_often_the
     let mut service = start(&directory, &configuration);
     let mut chosen = Vec::new();
     let moods =
-        [Mood::Takes, Mood::Fails, Mood::Hangs, Mood::Resets, Mood::Redirects, Mood::Busy, Mood::Takes];
+        [Mood::Takes, Mood::Fails, Mood::Hangs, Mood::Resets, Mood::Redirects, Mood::Busy(1), Mood::Takes];
     for (round, mood) in moods.into_iter().enumerate() {
         receiver.is(mood);
         for amount in 1..=6 {
@@ -396,8 +398,10 @@ fn a_receiver_that_asks_for_quiet_gets_it_and_a_silent_one_holds_up_no_stop() {
     let (directory, portfolio) = Directory::with_portfolio();
     let receiver = Receiver::start();
     let configuration = receiver_of(&format!("http://{}/", receiver.address), "");
+    // A pause of a second is well within what it may ask for.
+    let configuration = configuration.replace("retry_most = \"200ms\"", "retry_most = \"1m\"");
     let service = start(&directory, &configuration);
-    receiver.is(Mood::Busy);
+    receiver.is(Mood::Busy(1));
     deposit(&service.client(), &portfolio, 1);
     comes("two attempts", || (receiver.came().len() >= 2).then_some(()));
     let came = receiver.came();
@@ -409,6 +413,26 @@ fn a_receiver_that_asks_for_quiet_gets_it_and_a_silent_one_holds_up_no_stop() {
     let begun = Instant::now();
     service.stop();
     assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_receiver_that_asks_for_more_quiet_than_any_wait_is_asked_again_after_the_longest() {
+    let (directory, portfolio) = Directory::with_portfolio();
+    let receiver = Receiver::start();
+    let service = start(&directory, &receiver_of(&format!("http://{}/", receiver.address), ""));
+    receiver.is(Mood::Busy(99_999_999_999));
+    let sequence = deposit(&service.client(), &portfolio, 1);
+    let error = comes("what went wrong", || shown(&service)["last_error"].as_str().map(str::to_owned));
+    assert!(
+        error.contains("429")
+            && error.contains("Retry-After asks for 99999999999 s")
+            && error.contains("200ms"),
+        "{error}"
+    );
+    comes("more attempts", || (receiver.came().len() >= 3).then_some(()));
+    receiver.is(Mood::Takes);
+    comes("the delivery", || receiver.took().contains(&sequence).then_some(()));
+    service.stop();
 }
 
 #[test]

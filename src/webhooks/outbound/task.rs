@@ -23,8 +23,6 @@ const GRACE: Duration = Duration::from_secs(10);
 const FAULT_PAUSE: Duration = Duration::from_secs(5);
 /// How many events that nobody chose may be passed before that is written down.
 const PASSED_MAX: u64 = 10_000;
-/// The longest that a receiver may ask to be left alone.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(86_400);
 
 /// The tasks of all receivers.
 pub(crate) struct Deliverers {
@@ -235,8 +233,10 @@ impl Task {
                     self.write().await?;
                     return Ok(Settled::Disabled);
                 }
-                Answer::NotTaken(error, asked_for) => (error, asked_for),
+                Answer::NotTaken(error, asked_for) => (error, asked_for.unwrap_or_default()),
             };
+            let most = self.outbound.config.retry_most;
+            let error = bounded(error, asked_for, most);
             let earlier = self.state.trying.take().filter(|trying| trying.sequence == event.sequence);
             let trying = Trying {
                 sequence: event.sequence,
@@ -249,7 +249,7 @@ impl Task {
                 self.bury(event, trying);
                 return Ok(Settled::Dead);
             }
-            let pause = self.backoff.fail().max(asked_for.unwrap_or_default().min(RETRY_AFTER_MAX));
+            let pause = self.backoff.fail().max(asked_for.min(most));
             tracing::info!(
                 webhook = %self.outbound.config.name, sequence = event.sequence, attempts = trying.attempts,
                 reason = %trying.error, "not taken: sent again in {pause:?}"
@@ -420,6 +420,17 @@ async fn wait(
         () = outbound.bell.notified() => Ok(()),
         _ = stopped.changed() => Err(Stopped),
     }
+}
+
+/// What went wrong, and where a receiver asks to be left alone for longer than anything waits, that as well.
+fn bounded(error: String, asked_for: Duration, most: Duration) -> String {
+    if asked_for <= most {
+        return error;
+    }
+    let seconds = asked_for.as_secs();
+    format!(
+        "{error}; its Retry-After asks for {seconds} s, and it is left alone for {most:?}, which is the most (retry_most)"
+    )
 }
 
 /// How long ago something was, by the clock on the wall.
