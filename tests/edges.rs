@@ -223,10 +223,20 @@ fn encrypted_connections_are_served_and_a_certificate_that_cannot_be_used_is_an_
     }
     service.stop();
     let broken = directory.write("broken.pem", "nonsense");
+    let pem = made.cert.pem();
+    let short = directory.write("short.pem", &pem[..pem.len() / 2]);
     for (arguments, parts) in [
         (vec!["--tls-cert", &certificate, "--tls-key", &broken], vec!["broken.pem", "no private key"]),
         (vec!["--tls-cert", &broken, "--tls-key", &key], vec!["broken.pem", "no certificate"]),
-        (vec!["--tls-cert", &certificate], vec!["tls_key", "a certificate needs its key"]),
+        (
+            vec!["--tls-cert", &short, "--tls-key", &key],
+            vec!["short.pem", "cut short", "-----END CERTIFICATE-----"],
+        ),
+        (
+            vec!["--tls-cert", &certificate],
+            vec!["daybook: --tls-cert: `tls_key`: ", "its key, say --tls-key"],
+        ),
+        (vec!["--tls-key", &key], vec!["daybook: --tls-key: `tls_cert`: ", "its key, say --tls-cert"]),
         (vec!["--tls-cert", "/nowhere", "--tls-key", &key], vec!["/nowhere", "cannot be read"]),
         (vec!["--metrics-listen", "0.0.0.0:0"], vec!["--metrics-listen", "other machines"]),
         (vec!["--cors-origin", "https://example.org/"], vec!["--cors-origin", "https://example.org"]),

@@ -292,12 +292,23 @@ impl<'e, 'd, 'i> Edges<'_, '_, 'e, 'd, 'i> {
             (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
             (None, None) => None,
             (certificate, _) => {
-                let (said, missing) =
-                    if certificate.is_some() { ("tls_cert", "tls_key") } else { ("tls_key", "tls_cert") };
+                let cert = ("tls_cert", "--tls-cert", "DAYBOOK_TLS_CERT", flags.tls_cert.is_some());
+                let key = ("tls_key", "--tls-key", "DAYBOOK_TLS_KEY", flags.tls_key.is_some());
+                let (said, missing) = if certificate.is_some() { (cert, key) } else { (key, cert) };
                 // What was said and is a fault itself has been told already.
                 if self.loading.reading.faults.is_empty() {
-                    let why = format!("`{said}` is said and `{missing}` is not: a certificate needs its key");
-                    self.loading.reading.fault(self.section.spot(), Some(missing), why);
+                    let spot = if said.3 {
+                        Spot::Flag(said.1)
+                    } else if self.loading.reading.variable(said.2).is_some() {
+                        Spot::Variable(said.2.to_owned())
+                    } else {
+                        self.section.spot()
+                    };
+                    let why = format!(
+                        "`{}` is said and this is not: a certificate needs its key, say {}, {} or `{}`",
+                        said.0, missing.1, missing.2, missing.0
+                    );
+                    self.loading.reading.fault(spot, Some(missing.0), why);
                 }
                 None
             }

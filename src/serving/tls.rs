@@ -2,7 +2,7 @@
 
 use rustls::ServerConfig;
 use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::fs::File;
 use std::io::Read;
@@ -124,7 +124,7 @@ fn read(files: &TlsFiles) -> Result<Current, TlsFault> {
     let unfit = |path: &Path, why: String| TlsFault::Unfit { path: path.to_owned(), why };
     let chain = CertificateDer::pem_slice_iter(&certificate)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| unfit(&files.certificate, format!("it is no PEM: {error}")))?;
+        .map_err(|error| unfit(&files.certificate, unread(&error)))?;
     if chain.is_empty() {
         let why = "it holds no certificate: it is in PEM and begins with -----BEGIN CERTIFICATE-----";
         return Err(unfit(&files.certificate, why.to_owned()));
@@ -147,6 +147,23 @@ fn read(files: &TlsFiles) -> Result<Current, TlsFault> {
         })?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Current { config: Arc::new(config), contents })
+}
+
+/// Why a file of certificates cannot be read, with none of what it says: it may be the wrong one, and hold a key.
+fn unread(error: &pem::Error) -> String {
+    let why = match error {
+        pem::Error::MissingSectionEnd { .. } => {
+            "it is cut short: a line -----END CERTIFICATE----- is missing, write the whole file again"
+        }
+        pem::Error::IllegalSectionStart { .. } => {
+            "it is no PEM: a line that begins with -----BEGIN does not end with -----"
+        }
+        pem::Error::Base64Decode(_) => {
+            "it is no PEM: what is between -----BEGIN CERTIFICATE----- and -----END CERTIFICATE----- is not Base64"
+        }
+        _ => "it is no PEM: certificates begin with -----BEGIN CERTIFICATE-----",
+    };
+    why.to_owned()
 }
 
 /// What certificate and key say, and the hash of both.
