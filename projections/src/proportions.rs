@@ -1,7 +1,8 @@
 //! A portfolio in proportions: weights and gains as fractions, for those who may know no amount.
 //!
-//! A fraction is cut half-even at six places. More places of many fractions over one equity would tell the digits of
-//! the amounts behind them; no fraction here tells their size. Free texts stay out, for they may name amounts.
+//! A fraction of amounts is cut half-even at three places, and a day's return at four. With six, the weights of a few
+//! listed shares and their published closes gave the equity away: numbers of shares are whole, and few equities make all
+//! of them so. At three places all do. Free texts stay out, for they may name amounts.
 
 use crate::exact;
 use crate::series::Series;
@@ -12,8 +13,10 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Places after the point of a proportion.
-pub const PROPORTION_SCALE: u32 = 6;
+/// Places after the point of a fraction of amounts.
+pub const PROPORTION_SCALE: u32 = 3;
+/// Places after the point of a day's return and drawdown, which are the same for a portfolio of any size.
+pub const RETURN_SCALE: u32 = 4;
 
 /// Why a proportion is absent, in words that name no amount.
 const UNKNOWN: &str = "a figure that it is made of is not known";
@@ -90,7 +93,7 @@ pub struct ReturnDay {
 
 type Fraction = Result<Decimal, &'static str>;
 
-/// A part of a positive whole, cut at six places.
+/// A part of a positive whole, cut at three places.
 fn part(of: Option<Decimal>, whole: Option<Decimal>, empty: &'static str) -> Fraction {
     let (Some(of), Some(whole)) = (of, whole) else { return Err(UNKNOWN) };
     if whole <= Decimal::ZERO {
@@ -171,7 +174,7 @@ fn total(positions: &[&Position], figure: impl Fn(&Position) -> Option<Decimal>)
 /// The days of a series without their amounts.
 #[must_use]
 pub fn returns(series: &Series) -> Vec<ReturnDay> {
-    let cut = |fraction: Option<Decimal>| fraction.map(|fraction| decimal::round(fraction, PROPORTION_SCALE));
+    let cut = |fraction: Option<Decimal>| fraction.map(|fraction| decimal::round(fraction, RETURN_SCALE));
     series
         .days
         .iter()
@@ -253,16 +256,16 @@ mod tests {
         ];
         let summary = summary_of(Some("1050"), Some("350"), "1000");
         let shown = proportions(&summary, &held);
-        assert_eq!(shown.cash_weight, Some(dec("0.666667")));
-        assert_eq!(shown.invested_weight, Some(dec("0.333333")));
+        assert_eq!(shown.cash_weight, Some(dec("0.667")));
+        assert_eq!(shown.invested_weight, Some(dec("0.333")));
         assert_eq!((shown.gain, shown.realised_gain), (Some(dec("0.05")), Some(dec("0.05"))));
         assert_eq!((shown.unrealised_gain, shown.cost_ratio), (Some(dec("-0.025")), Some(dec("0.001"))));
         assert_eq!(shown.positions, 2);
         let weights = weights(&summary, &held);
         assert_eq!(weights.len(), 2);
-        assert_eq!((weights[0].weight, weights[0].gain), (Some(dec("0.380952")), Some(Decimal::ZERO)));
+        assert_eq!((weights[0].weight, weights[0].gain), (Some(dec("0.381")), Some(Decimal::ZERO)));
         // A short position that costs more to close than it brought.
-        assert_eq!((weights[1].weight, weights[1].gain), (Some(dec("-0.047619")), Some(dec("-0.25"))));
+        assert_eq!((weights[1].weight, weights[1].gain), (Some(dec("-0.048")), Some(dec("-0.25"))));
     }
 
     #[test]

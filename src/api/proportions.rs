@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 schema! {
-    /// A portfolio in proportions, for tokens that show percentages only: fractions of six places, never an amount. A fraction that cannot be known is absent, and `missing` says why.
+    /// A portfolio in proportions, for tokens that show percentages only: fractions of three places, never an amount. A fraction that cannot be known is absent, and `missing` says why.
     PortfolioProportions {
         /// The portfolio
         id: Portfolio,
