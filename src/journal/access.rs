@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use daybook_ledger::CommitKey;
 use daybook_projections::{At, Library, Reach};
 use daybook_schemas::events::{AccessGranted, AccessRevoked, ContentHash, Role};
-use daybook_schemas::{Day, PortfolioId, Timestamp, TokenId, Zone, stream};
+use daybook_schemas::{Day, PartyId, PortfolioId, Timestamp, TokenId, Zone, stream};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -89,6 +89,11 @@ struct Bearer {
 /// The most bearers that are kept.
 const BEARERS_MAX: usize = 10_000;
 
+/// A subject as it is compared: an id in its one spelling, whatever spelling it was given in; a name as it is.
+pub(super) fn canonical(subject: &str) -> String {
+    subject.trim().parse().map_or_else(|_| subject.to_owned(), |id: PartyId| id.to_string())
+}
+
 /// The hash by which a token is recognised.
 pub(crate) fn secret_hash(secret: &str) -> ContentHash {
     ContentHash::of(secret.as_bytes())
@@ -137,7 +142,7 @@ impl Journal {
         // Without a subject every token is its own: two programs must not share a name in the log, nor the keys of
         // their requests.
         let subject = new.subject.unwrap_or_else(|| format!("{} {id}", new.role));
-        let subject = subject.trim();
+        let subject = canonical(subject.trim());
         if subject.is_empty() || subject.len() > 200 || subject.chars().any(invisible::is) {
             return Err(JournalError::field(
                 "subject",
@@ -304,7 +309,7 @@ impl Journal {
         Principal {
             token: granted.token,
             role: granted.role.clone(),
-            subject: granted.subject.clone(),
+            subject: canonical(&granted.subject).into(),
             reach: reached.reach,
             reach_digest: reached.digest,
             percentages_only: granted.percentages_only,

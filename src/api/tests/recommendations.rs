@@ -444,8 +444,21 @@ async fn whoever_issued_or_asked_does_not_decide_on_the_exception() {
     let again =
         firm.post(&firm.iris, "/v1/recommendations", &firm.advice("SMOKE", "1")).await.has(201).json();
     firm.step(&firm.iris, &again, "override").await.has(201);
-    let herself = firm.daybook.token_of(Role::Administrator, Some(&IRIS.to_string()), Vec::new());
-    firm.step(&herself, &again, "override/approve").await.is(403, "forbidden");
+    for spelling in [IRIS.to_string(), IRIS.to_string().to_uppercase()] {
+        let herself = firm.daybook.token_of(Role::Administrator, Some(&spelling), Vec::new());
+        firm.step(&herself, &again, "override/approve").await.is(403, "forbidden");
+    }
+    // Nor does a second self that whoever asked gave a token to.
+    let asking = firm.daybook.token_of(Role::Administrator, Some("dora"), Vec::new());
+    let asked =
+        firm.post(&firm.iris, "/v1/recommendations", &firm.advice("SMOKE", "2")).await.has(201).json();
+    firm.step(&asking, &asked, "override").await.has(201);
+    let minted = json!({ "role": "administrator" });
+    let minted =
+        firm.post(&asking, "/v1/tokens", &minted).await.has(201).json()["token"].as_str().unwrap().to_owned();
+    let problem = firm.step(&minted, &asked, "override/approve").await.is(403, "forbidden");
+    assert!(problem["detail"].as_str().unwrap().contains("issued by whoever"), "{problem}");
+    firm.step(&firm.approver, &asked, "override/approve").await.has(201);
 }
 
 #[tokio::test]

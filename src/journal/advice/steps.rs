@@ -2,6 +2,7 @@
 
 use super::issue::unsealed;
 use super::words;
+use crate::journal::access::canonical;
 use crate::journal::{Author, Draft, Journal, JournalError, Terms, now};
 use daybook_ledger::Expected;
 use daybook_projections::{AdviceState, AdviceStep, Recommendation};
@@ -118,7 +119,23 @@ impl Journal {
                 involved.push(requested.requested_by.to_string());
             }
         }
-        if involved.iter().any(|subject| **subject == *author.actor) {
+        // Whoever hands out a second token of their own is no second person.
+        let own: Vec<u64> = {
+            let library = self.library()?;
+            let grants =
+                library.access.list().filter(|grant| canonical(&grant.granted.subject) == *author.actor);
+            grants.map(|grant| grant.sequence).collect()
+        };
+        for sequence in own {
+            let granter = canonical(&self.event(sequence)?.actor);
+            if involved.iter().any(|subject| canonical(subject) == granter) {
+                return Err(JournalError::Forbidden(
+                    "the token was issued by whoever issued the recommendation or asked for the exception: ask another administrator"
+                        .to_owned(),
+                ));
+            }
+        }
+        if involved.iter().any(|subject| canonical(subject) == *author.actor) {
             return Err(JournalError::Forbidden(
                 "whoever issued the recommendation or asked for the exception does not decide on it: ask another administrator"
                     .to_owned(),
