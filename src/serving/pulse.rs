@@ -6,11 +6,13 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
+/// How long what a peer goes on saying is dropped after the last was said to it.
+const LINGER: Duration = Duration::from_secs(2);
 /// Nothing waits to be written.
 const FLOWING: u64 = u64::MAX;
 
@@ -26,6 +28,8 @@ pub(super) struct Pulse {
     since: AtomicU64,
     /// Since when bytes wait because nobody takes them.
     blocked: AtomicU64,
+    /// Whether something was read that no request was made of yet.
+    unheeded: AtomicBool,
     /// Whether requests are multiplexed: what is read between them is then not the head of one.
     multiplexed: AtomicBool,
 }
@@ -48,6 +52,7 @@ impl Pulse {
             head: AtomicBool::new(true),
             since: AtomicU64::new(0),
             blocked: AtomicU64::new(FLOWING),
+            unheeded: AtomicBool::new(false),
             multiplexed: AtomicBool::new(false),
         })
     }
@@ -60,6 +65,7 @@ impl Pulse {
     pub(super) fn request(self: &Arc<Self>, multiplexed: bool) -> Beat {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.head.store(false, Ordering::Relaxed);
+        self.unheeded.store(false, Ordering::Relaxed);
         if multiplexed {
             self.multiplexed.store(true, Ordering::Relaxed);
         }
@@ -69,10 +75,12 @@ impl Pulse {
     fn answered(&self) {
         // The time is stored first: nobody may see the connection idle since the request before.
         self.since.store(self.now(), Ordering::Release);
+        self.unheeded.store(false, Ordering::Relaxed);
         self.requests.fetch_sub(1, Ordering::AcqRel);
     }
 
     fn read(&self) {
+        self.unheeded.store(true, Ordering::Relaxed);
         if self.requests.load(Ordering::Acquire) == 0
             && !self.multiplexed.load(Ordering::Relaxed)
             && !self.head.load(Ordering::Relaxed)
@@ -89,6 +97,11 @@ impl Pulse {
             Poll::Ready(_) if blocked != FLOWING => self.blocked.store(FLOWING, Ordering::Relaxed),
             _ => {}
         }
+    }
+
+    /// Whether the connection ends while its peer may still be speaking, as when the head of a request was refused.
+    fn interrupts(&self) -> bool {
+        self.unheeded.load(Ordering::Relaxed) && !self.multiplexed.load(Ordering::Relaxed)
     }
 
     /// Whether the connection has taken too long, or when that is to be asked again.
@@ -132,12 +145,38 @@ impl Drop for Beat {
 pub(super) struct Felt<Io> {
     inner: Io,
     pulse: Arc<Pulse>,
+    /// Whether the peer was told that nothing more comes.
+    shut: bool,
+    /// While what it still says is dropped: when that ends.
+    lingering: Option<Pin<Box<Sleep>>>,
 }
 
 impl<Io> Felt<Io> {
     /// Feels the pulse of a socket.
     pub(super) const fn new(inner: Io, pulse: Arc<Pulse>) -> Self {
-        Self { inner, pulse }
+        Self { inner, pulse, shut: false, lingering: None }
+    }
+}
+
+impl<Io: AsyncRead + Unpin> Felt<Io> {
+    /// Reads and drops what the peer still says: closing with bytes unread would take back what it was told last.
+    fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut dropped = [0; 4096];
+        loop {
+            let mut read = ReadBuf::new(&mut dropped);
+            let polled = Pin::new(&mut self.inner).poll_read(context, &mut read);
+            if polled.is_ready() && read.filled().is_empty() {
+                return Poll::Ready(());
+            }
+            if polled.is_ready() && self.lingering.is_none() {
+                self.lingering = Some(Box::pin(tokio::time::sleep(LINGER)));
+            }
+            let Some(end) = &mut self.lingering else { return Poll::Ready(()) };
+            let over = end.as_mut().poll(context);
+            if polled.is_pending() || over.is_ready() {
+                return over;
+            }
+        }
     }
 }
 
@@ -156,7 +195,7 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Felt<Io> {
     }
 }
 
-impl<Io: AsyncWrite + Unpin> AsyncWrite for Felt<Io> {
+impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Felt<Io> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -188,8 +227,13 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Felt<Io> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let polled = Pin::new(&mut self.inner).poll_shutdown(context);
-        self.pulse.wrote(&polled);
-        polled
+        if !self.shut {
+            let polled = Pin::new(&mut self.inner).poll_shutdown(context);
+            self.pulse.wrote(&polled);
+            ready!(polled)?;
+            self.shut = true;
+            self.lingering = self.pulse.interrupts().then(|| Box::pin(tokio::time::sleep(LINGER)));
+        }
+        self.poll_linger(context).map(Ok)
     }
 }

@@ -241,28 +241,45 @@ async fn connections_beyond_the_limit_are_told_so_and_those_within_go_on() {
 }
 
 #[tokio::test]
-async fn what_is_no_http_is_answered_with_a_plain_refusal_or_hung_up_on() {
-    let running = Running::within(limits()).await;
+async fn what_is_no_http_is_answered_with_a_plain_refusal() {
+    let running = Running::within(Limits { header_timeout: PATIENCE, ..limits() }).await;
     let long = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(70_000));
     let wide = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "a".repeat(70_000));
     let many = format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "A: b\r\n".repeat(200));
+    // Far more than anybody reads before it is refused: the refusal waits until it is said.
+    let endless = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "a".repeat(32 << 20));
     for (bytes, statuses) in [
         (long.as_bytes(), &["414", "431"][..]),
         (wide.as_bytes(), &["431"]),
         (many.as_bytes(), &["431"]),
+        (endless.as_bytes(), &["431"]),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", &["400"]),
+        (b"GET / HTTP/3.0\r\nHost: x\r\n\r\n", &["400"]),
         (b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n", &["400", "200"]),
         (b"GET / HTTP/1.1\r\nHost : x\r\n\r\n", &["400"]),
         (b"nonsense\r\n\r\n", &["400"]),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", &["400"]),
     ] {
         let mut stream = running.connect().await;
-        let _ = stream.write_all(bytes).await;
-        let answer = read_all(&mut stream).await;
         let shown: String = String::from_utf8_lossy(bytes).chars().take(40).collect();
+        stream.write_all(bytes).await.unwrap_or_else(|error| panic!("{shown}: {error}"));
+        let answer = read_all(&mut stream).await;
         let status = answer.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)).unwrap_or("none");
-        // A reset may have taken the refusal back.
-        assert!(status == "none" || statuses.contains(&status), "{shown}: {answer}");
+        assert!(statuses.contains(&status), "{shown}: {answer}");
+        // One that is answered as a request is may go on.
+        assert!(status == "200" || answer.contains("connection: close"), "{shown}: {answer}");
     }
+}
+
+#[tokio::test]
+async fn a_peer_that_never_stops_speaking_is_not_listened_to_for_long() {
+    let running = Running::within(Limits { header_timeout: PATIENCE, ..limits() }).await;
+    let mut stream = running.connect().await;
+    let began = Instant::now();
+    let spoken = async { while stream.write_all(&[b'a'; 4096]).await.is_ok() {} };
+    tokio::time::timeout(PATIENCE, spoken).await.expect("it is hung up on");
+    assert!(began.elapsed() < PATIENCE / 2, "{:?}", began.elapsed());
+    running.until_ended(Ended::Broken, 1).await;
 }
 
 #[tokio::test]
