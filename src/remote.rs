@@ -243,12 +243,7 @@ impl Remote {
     }
 
     /// Fetches all records behind a sequence, up to another, in order, with their canonical bytes.
-    pub(crate) fn records(
-        &self,
-        after: u64,
-        head: u64,
-        visit: &mut dyn FnMut(Record, &[u8]) -> Result<(), RemoteError>,
-    ) -> Result<(), RemoteError> {
+    pub(crate) fn records(&self, after: u64, head: u64, visit: &mut Visit<'_>) -> Result<(), RemoteError> {
         let mut next = after;
         while let Some(path) =
             TilePath::within(Tiled::Entries, next / TILE_WIDTH, head).filter(|_| next < head)
@@ -267,6 +262,9 @@ impl Remote {
         Ok(())
     }
 }
+
+/// What is done with a record and its canonical bytes.
+type Visit<'v> = dyn FnMut(Record, &[u8]) -> Result<(), RemoteError> + 'v;
 
 fn take_entry(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<2>()?;

@@ -195,13 +195,16 @@ impl Index for PlainIndex {
     }
 }
 
+/// The size of the tree, and its tiles by level and place.
+type HeldTiles = (u64, BTreeMap<(u8, u64), Vec<u8>>);
+
 #[derive(Debug, Default)]
 struct PlainTiles {
-    held: Mutex<(u64, BTreeMap<(u8, u64), Vec<u8>>)>,
+    held: Mutex<HeldTiles>,
 }
 
 impl PlainTiles {
-    fn held(&self) -> MutexGuard<'_, (u64, BTreeMap<(u8, u64), Vec<u8>>)> {
+    fn held(&self) -> MutexGuard<'_, HeldTiles> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -203,9 +203,9 @@ fn verify_behind(dir: &Path, options: &Options, since: Option<&str>) -> Result<V
         Some(since) => tree_since(&store, copy.as_ref().ok(), since, &kept, options)?,
     };
     let stretch = Stretch { after, head: store.head() };
-    let index_or_why = index.clone().map_err(Clone::clone);
+    let index_or_why = index.map_err(Clone::clone);
     let swept = match &since {
-        None => sweep(&segments, stretch.head, index.clone().ok(), &tree, options).ok(),
+        None => sweep(&segments, stretch.head, index.ok(), &tree, options).ok(),
         Some(_) => None,
     };
     let log = match swept.filter(|swept| !swept.keys_unseen) {

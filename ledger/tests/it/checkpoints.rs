@@ -49,7 +49,7 @@ fn refused(dir: &Path) -> NotaryError {
             other => panic!("{:?}", other.map(|_| "it opened")),
         }
     }
-    unreachable!("opening for writing was refused or opened");
+    panic!("opening for writing was neither refused nor an opening");
 }
 
 fn seen(dir: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {

@@ -144,10 +144,7 @@ async fn a_page_sees_weights_gains_and_returns_of_its_portfolio() {
         async |path: &str| daybook.send(Some(&secret), Method::GET, path, &[], ()).await.has(200).json();
     let summary = read(&format!("/v1/portfolios/{mine}")).await;
     assert_eq!((&summary["gain"], &summary["unrealised_gain"]), (&json!("0.1"), &json!("0.1")));
-    assert_eq!(
-        (&summary["invested_weight"], &summary["cash_weight"]),
-        (&json!("0.545"), &json!("0.455"))
-    );
+    assert_eq!((&summary["invested_weight"], &summary["cash_weight"]), (&json!("0.545"), &json!("0.455")));
     let positions = read(&format!("/v1/portfolios/{mine}/positions")).await;
     assert_eq!(
         (&positions["items"][0]["weight"], &positions["items"][0]["gain"]),

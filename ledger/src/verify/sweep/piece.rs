@@ -211,7 +211,6 @@ impl Seeing for Checking<'_> {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "half of the hash is meant")]
 fn half(KeyHash(hash): KeyHash) -> u64 {
     (hash >> 64) as u64
 }
