@@ -97,6 +97,8 @@ pub struct SizedTrade {
     pub quantity: Option<Decimal>,
     /// What is traded in the base currency, positive; or why it is not known.
     pub amount: Result<Decimal, String>,
+    /// The currency that it is paid out of or into.
+    pub currency: Currency,
 }
 
 /// Why a trade cannot be thought through.
@@ -238,7 +240,8 @@ impl Allocation {
     }
 
     /// The portfolio after trades, at the prices of the day, and what each trade comes to. Trades follow each other;
-    /// they are paid out of and into cash in the base currency, from which the expected cost is taken at the end.
+    /// each is paid out of and into cash in its own currency, as nothing is exchanged among them, and the expected cost is
+    /// taken from cash in the base currency at the end.
     ///
     /// # Errors
     /// What cannot be thought through: a weight without equity, or one that the trade's side leads away from.
@@ -328,7 +331,7 @@ impl Allocation {
         if line.quantity == Some(Decimal::ZERO) {
             line.value = Ok(Decimal::ZERO);
         }
-        self.pay(base, value.clone().map(|value| -signed(value)));
+        self.pay(trade.currency, value.clone().map(|value| -signed(value)));
         self.lines.insert(trade.instrument, line);
         Ok(SizedTrade {
             instrument: trade.instrument,
@@ -336,6 +339,7 @@ impl Allocation {
             side: trade.side.clone(),
             quantity,
             amount: value,
+            currency: trade.currency,
         })
     }
 }

@@ -221,6 +221,34 @@ fn another_currency_is_valued_at_its_rate_and_unknown_without_one() {
     assert!(unknown.equity().unwrap_err().contains("no rate from EUR"));
 }
 
+#[test]
+fn a_trade_is_paid_in_its_own_currency_and_another_does_not_cover_it() {
+    let euro = Currency::from_code("EUR").unwrap();
+    let mut before = holding("8000", &[]);
+    before.cash = Ok(BTreeMap::from([(Currency::USD, d("8000")), (euro, d("14400"))]));
+    let bought = |quantity: &str| vec![units(1, "KELD", Side::Buy, quantity, "1")];
+    let blocked = Case::of(before.clone(), bought("15000")).says("cash", Verdict::Block);
+    // A dollar is expected cost; the euros would cover it all, once somebody sold them.
+    assert_eq!(blocked.measured, share("-7001"));
+    let words = blocked.evidence.unwrap();
+    assert!(words.contains("7399 USD") && words.contains("-7001 USD in USD"), "{words}");
+    Case::of(before.clone(), bought("7999")).says("cash", Verdict::Pass);
+    Case::of(before.clone(), bought("7999.01")).says("cash", Verdict::Block);
+    // What a sale brings in the same currency pays.
+    before.lines.insert(instrument(2), line(2, "OLD", "80", "100"));
+    let mut trades = bought("15000");
+    trades.push(units(2, "OLD", Side::Sell, "80", "100"));
+    Case::of(before.clone(), trades).says("cash", Verdict::Pass);
+    // What was overdrawn before, and is less so afterwards, is a step back.
+    before.cash = Ok(BTreeMap::from([(Currency::USD, d("-500")), (euro, d("14400"))]));
+    let mut back = bought("1");
+    back.push(units(2, "OLD", Side::Sell, "3", "100"));
+    Case::of(before.clone(), back).says("cash", Verdict::Warn);
+    let mut still = Case::of(before, Vec::new());
+    still.cost = None;
+    still.says("cash", Verdict::Pass);
+}
+
 fn party() -> PartyId {
     PartyId::from_bytes([9; 16])
 }

@@ -4,9 +4,10 @@ use super::{COST_SHARE_BLOCK, COST_SHARE_WARN, NAMES_MAX, Screening, finding, na
 use crate::suitability::drift::drift;
 use crate::suitability::words::{amount, percent};
 use crate::suitability::{Allocation, Line};
-use daybook_schemas::decimal;
 use daybook_schemas::events::{InvestmentProfileSet, RuleFinding, Side, Verdict};
+use daybook_schemas::{Currency, decimal};
 use rust_decimal::Decimal;
+use std::collections::BTreeSet;
 
 impl Screening<'_> {
     pub(super) fn liquidity(&self, profile: &InvestmentProfileSet) -> Option<RuleFinding> {
@@ -45,24 +46,55 @@ impl Screening<'_> {
         Some(finding(rule, verdict, Some(cash), Some(limit), words))
     }
 
+    /// Cash must cover the trades and their cost, all of it together and that of each currency that they are paid in:
+    /// what lies there in another currency pays for nothing before somebody exchanges it.
     pub(super) fn cash(&self) -> RuleFinding {
         let limit = Some(Decimal::ZERO);
-        let cash = match self.after.cash_value() {
-            Ok(cash) => cash,
+        let known = self.after.cash_value().and_then(|all| Ok((all, self.after.cash.clone()?)));
+        let (all, by_currency) = match known {
+            Ok(known) => known,
             Err(reason) => {
                 let words = format!("the cash after the trades is not known: {reason}");
                 return finding("cash", Verdict::Unknown, None, limit, words);
             }
         };
-        let verdict = if cash >= Decimal::ZERO {
-            Verdict::Pass
-        } else if self.before.cash_value().is_ok_and(|before| cash > before) {
-            Verdict::Warn
-        } else {
-            Verdict::Block
+        let base = self.after.currency;
+        let verdict_on = |after: Decimal, before: Option<Decimal>| {
+            if after >= Decimal::ZERO {
+                Verdict::Pass
+            } else if before.is_some_and(|before| after > before) {
+                Verdict::Warn
+            } else {
+                Verdict::Block
+            }
         };
-        let words = format!("cash after the trades and their cost is {}", amount(cash, self.after.currency));
-        finding("cash", verdict, Some(cash), limit, words)
+        let mut worst = (verdict_on(all, self.before.cash_value().ok()), all);
+        let mut words = format!("cash after the trades and their cost is {}", amount(all, base));
+        let in_currency = |allocation: &Allocation, currency| {
+            allocation.cash.as_ref().map(|cash| cash.get(&currency).copied().unwrap_or_default()).ok()
+        };
+        for currency in self.spent() {
+            let after = by_currency.get(&currency).copied().unwrap_or_default();
+            let verdict = verdict_on(after, in_currency(self.before, currency));
+            if verdict == Verdict::Pass || by_currency.len() < 2 {
+                continue;
+            }
+            words.push_str(&format!(
+                "; of it {} in {currency}, and no exchange into {currency} is among the trades",
+                amount(after, base)
+            ));
+            if worst.0 == Verdict::Pass || (verdict == Verdict::Block && worst.0 != Verdict::Block) {
+                worst = (verdict, after);
+            }
+        }
+        finding("cash", worst.0, Some(worst.1), limit, words)
+    }
+
+    /// The currencies that the trades and their cost are paid out of.
+    fn spent(&self) -> BTreeSet<Currency> {
+        let bought = self.trades.iter().filter(|trade| trade.side == Side::Buy).map(|trade| trade.currency);
+        let cost = self.cost.filter(|cost| *cost > Decimal::ZERO).map(|_| self.after.currency);
+        bought.chain(cost).collect()
     }
 
     /// What would be sold beyond what is held.
