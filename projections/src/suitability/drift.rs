@@ -80,17 +80,19 @@ fn is_in(sleeve: &str, classification: &Classification) -> Option<bool> {
     }
 }
 
-/// How far a target's weight may be off: its own band, else the smaller of five points and a quarter of the target.
+/// How far a weight may be off that nobody set a band for: the smaller of five points and a quarter of what is aimed at.
+fn usual_band(aimed: Decimal) -> Result<Decimal, ArithmeticError> {
+    Ok(ALERT_POINTS.min(decimal::multiply(aimed, ALERT_SHARE)?))
+}
+
+/// How far a target's weight may be off: its own band, else the usual one.
 fn band(target: &TargetWeight) -> Result<Decimal, ArithmeticError> {
-    match target.band {
-        Some(band) => Ok(band.get()),
-        None => Ok(ALERT_POINTS.min(decimal::multiply(target.weight.get(), ALERT_SHARE)?)),
-    }
+    target.band.map_or_else(|| usual_band(target.weight.get()), |band| Ok(band.get()))
 }
 
 /// How far a portfolio is from its targets. An instrument with a target of its own counts in no sleeve; of sleeves, in the
 /// first that names its class or sector. What no target names is aimed at with nothing. Cash that no target names is
-/// aimed at with what the others leave, and may be off by five points.
+/// aimed at with what the others leave, and has the usual band of that.
 ///
 /// # Errors
 /// Why it cannot be told: equity that is not known, or an instrument of which nobody said whether it is in a sleeve.
@@ -164,8 +166,8 @@ pub fn drift(
     }
     if !with_cash {
         let left = decimal::subtract(Decimal::ONE, aimed_at).map_err(digits)?.max(Decimal::ZERO);
-        let name = "cash".to_owned();
-        lines.push(compared(allocation, Target::Cash, name, left, cash, ALERT_POINTS, Vec::new())?);
+        let (name, band) = ("cash".to_owned(), usual_band(left).map_err(digits)?);
+        lines.push(compared(allocation, Target::Cash, name, left, cash, band, Vec::new())?);
     }
     let off = lines.iter().try_fold(Decimal::ZERO, |sum, line| {
         decimal::add(sum, decimal::subtract(line.weight, line.aimed)?.abs())

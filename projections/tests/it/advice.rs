@@ -356,6 +356,23 @@ fn what_flows_in_mends_before_anything_is_traded() {
 }
 
 #[test]
+fn cash_alerts_by_the_same_band_as_everything_else() {
+    // The targets leave 2 % to cash, of which a quarter is half a point.
+    let of = |cash: &str| {
+        let held = (d("1000") - d(cash)).to_string();
+        let drift = drifted(cash, &[(1, &held)], &[target(1, "0.98")]);
+        let cash = drift.lines.last().unwrap();
+        assert_eq!((&cash.target, cash.aimed, cash.band), (&Target::Cash, d("0.02"), d("0.005")));
+        cash.alert
+    };
+    assert_eq!((of("15"), of("25")), (false, false));
+    assert_eq!((of("14.9"), of("25.1"), of("0.2")), (true, true, true));
+    // With more to aim at it is five points, as elsewhere.
+    let half = drifted("551", &[(1, "449")], &[target(1, "0.5")]);
+    assert_eq!((half.lines[1].band, half.lines[1].alert), (d("0.05"), true));
+}
+
+#[test]
 fn what_flows_out_comes_from_what_there_is_too_much_of_and_the_reserve_stays() {
     let targets = [target(1, "0.5"), target(2, "0.5")];
     let drift = drifted("0", &[(1, "6000"), (2, "4000")], &targets);
