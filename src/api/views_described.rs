@@ -139,7 +139,7 @@ schema! {
     DrawdownNow {
         /// At the moment of the view, as a part of one; never positive
         now: Option<Exact>,
-        /// The deepest so far
+        /// The deepest so far; absent where a day since the beginning cannot be valued
         worst: Option<Exact>,
         /// The day of the deepest
         worst_on: Option<Date>,

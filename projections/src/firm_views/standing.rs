@@ -96,7 +96,7 @@ pub struct Drawdown {
     /// At the moment of the view, as a part of one; never positive.
     #[serde(with = "exact::option", skip_serializing_if = "Option::is_none")]
     pub now: Option<Decimal>,
-    /// The deepest so far.
+    /// The deepest so far; absent where a day since the beginning cannot be valued, as it may have been deeper then.
     #[serde(with = "exact::option", skip_serializing_if = "Option::is_none")]
     pub worst: Option<Decimal>,
     /// The day of the deepest.
@@ -224,7 +224,7 @@ impl Looked<'_> {
         let risk = portfolio_risk(&allocation, histories.of(self.returns, &allocation, day));
         let findings = self.screen(&allocation, &risk, day);
         let in_force = InForce::of(firm, self.portfolio, at);
-        let (off_profile, unmeasured) = self.since(&findings, day, &mut histories);
+        let (off_profile, mut unmeasured) = self.since(&findings, day, &mut histories);
         let classify = |id| self.library.instruments.classification(id, day, self.view.known);
         let canonical = |id| self.library.instruments.canonical(id);
         let drift = (!in_force.targets.is_empty())
@@ -232,6 +232,7 @@ impl Looked<'_> {
         let series =
             equity_series(self.book, self.source, &self.library.instruments, imports, &self.view, None, None);
         let (drawdown, drawdown_missing) = self.drawdown(&series.days, day);
+        unmeasured.extend(unmeasured_drawdown(&series.days, day, drawdown.limit));
         Standing {
             portfolio: self.portfolio,
             currency: base,
@@ -326,8 +327,10 @@ impl Looked<'_> {
             said.fact.drawdown_max.map(daybook_schemas::Fraction::get)
         };
         let last = days.last();
+        let unvalued = unvalued(days);
         let worst = days
             .iter()
+            .filter(|_| unvalued.is_none())
             .filter_map(|day| Some((day.drawdown?, day.date)))
             .min_by_key(|(drawdown, date)| (*drawdown, *date));
         let mut drawdown = Drawdown {
@@ -355,12 +358,10 @@ impl Looked<'_> {
             breach.days = day.number() - breach.since.number();
             drawdown.breach = Some(breach);
         }
-        let missing = match last {
-            None => Some("the portfolio has no entry yet".to_owned()),
-            Some(last) if last.drawdown.is_none() => {
-                Some(last.missing.clone().unwrap_or_else(|| "the return index is not known".to_owned()))
-            }
-            Some(_) => None,
+        let missing = match unvalued {
+            _ if last.is_none() => Some("the portfolio has no entry yet".to_owned()),
+            Some((_, words)) => Some(words),
+            None => None,
         };
         (drawdown, missing)
     }
@@ -386,6 +387,28 @@ impl Looked<'_> {
             costs: costs(&before, &after, base),
         }
     }
+}
+
+/// The first of the days whose drawdown is not known, and why it is not.
+fn unvalued(days: &[SeriesDay]) -> Option<(Day, String)> {
+    let first = days.iter().find(|day| day.drawdown.is_none())?;
+    let reason = first.missing.as_deref().unwrap_or("the return index is not known");
+    Some((first.date, format!("it is not known on {}: {reason}", first.date)))
+}
+
+/// The drawdown, where it has a limit and there are days of which nobody can say whether it was kept.
+fn unmeasured_drawdown(days: &[SeriesDay], day: Day, limit: Option<Decimal>) -> Option<OffRule> {
+    let (limit, (since, reason)) = (limit?, unvalued(days)?);
+    Some(OffRule {
+        rule: "drawdown".into(),
+        measured: None,
+        limit: Some(limit),
+        unit: word(Unit::Part),
+        evidence: Some(
+            format!("whether the drawdown stayed within its limit cannot be told: {reason}").into(),
+        ),
+        since: Since { since, days: day.number() - since.number(), at_least: false },
+    })
 }
 
 /// Weekly returns of what is held, by week.

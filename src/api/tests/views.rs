@@ -233,6 +233,30 @@ async fn a_drawdown_is_in_breach_since_the_day_on_which_it_passed_the_limit() {
 }
 
 #[tokio::test]
+async fn where_a_stretch_cannot_be_valued_the_deepest_drawdown_is_not_told_and_its_rule_is_not_measured() {
+    let small = Small::new().await;
+    let euros = json!({ "time": "2024-03-05", "type": "deposit", "amount": "100", "currency": "EUR" });
+    small.daybook.transact(&small.hers, euros).await;
+    let of = async |day: &str| {
+        let view = small.seen(&format!("advisor/{IRIS}?as_of={day}")).await;
+        portfolio(client(&view, ANN), &small.hers).clone()
+    };
+    let before = of("2024-03-04").await;
+    assert_eq!(before["drawdown"]["worst"], "-0.1");
+    assert!(before["missing"].get("drawdown").is_none());
+    let hers = of("2024-04-05").await;
+    let drawdown = &hers["drawdown"];
+    assert_eq!((drawdown.get("worst"), drawdown.get("worst_on")), (None, None), "{hers:#}");
+    assert!(hers["missing"]["drawdown"].as_str().unwrap().contains("2024-03-05"), "{hers:#}");
+    let unmeasured = hers["unmeasured"].as_array().unwrap();
+    let rule = unmeasured.iter().find(|rule| rule["rule"] == "drawdown").unwrap();
+    assert_eq!(
+        (&rule["limit"], &rule["since"], &rule["days"]),
+        (&json!("0.05"), &json!("2024-03-05"), &json!(31))
+    );
+}
+
+#[tokio::test]
 async fn the_firm_counts_each_portfolio_once_and_the_advisors_add_up_to_it() {
     let small = Small::new().await;
     let view = small.seen("firm?as_of=2024-04-05&from=2024-01-01").await;
