@@ -38,7 +38,7 @@ pub(super) struct RecommendationRequest {
 schema!(
     @type RecommendationRequest, "A recommendation to be issued.",
     "The portfolio", portfolio, String;
-    "To which of its owners; the one by whose profile it is judged, if not said", party, Option<String>;
+    "To which of its owners; the one by whose profile it is judged, if not said. Of owners with equal shares one is named", party, Option<String>;
     "The advisor, where an administrator issues it; an advisor issues in their own name", advisor, Option<String>;
     "What is recommended; an empty list for holding still", trades, Vec<TradeRequest>;
     "The version of the profile that it rests on; left out only while no profile is in force", profile_version, Option<u32>;

@@ -3,10 +3,10 @@
 use super::screening::{AskedTrade, Screened};
 use super::words;
 use crate::journal::access::id_parts;
-use crate::journal::{Author, Draft, Journal, JournalError, Moment, Terms, now};
+use crate::journal::{Author, Draft, Journal, JournalError, Moment, Terms, now, scope};
 use daybook_ledger::{CommitKey, Expected};
 use daybook_projections::{AdviceState, Library};
-use daybook_schemas::events::{RecommendationIssued, RecommendationWithdrawn};
+use daybook_schemas::events::{Ownership, RecommendationIssued, RecommendationWithdrawn};
 use daybook_schemas::{
     AdvisorId, KeyId, Money, PartyId, PortfolioId, RecommendationId, Sealed, SealedError, Timestamp, Zone,
     stream,
@@ -162,15 +162,24 @@ impl Journal {
                 let detail = format!("{party} does not own the portfolio on {}: name an owner", screened.on);
                 return Err(JournalError::field("party", detail));
             }
-            (None, Some((party, _)), _) => *party,
+            (None, Some((party, profile)), _) => {
+                // Whose profile judges is not whom it is for, where nothing but an id puts one before the other.
+                let among = if profile.portfolio.is_none() {
+                    firm.owners(new.portfolio, at).map(|said| equals(&said.fact.owners, *party))
+                } else {
+                    None
+                };
+                if let Some(equals) = among.filter(|equals| equals.len() > 1) {
+                    return Err(unnamed("owners with equal shares", equals));
+                }
+                *party
+            }
             (None, None, [only]) => *only,
             (None, None, []) => {
                 let detail = "nobody owns the portfolio yet: set its owners before anything is recommended";
                 return Err(JournalError::field("portfolio", detail));
             }
-            (None, None, _) => {
-                return Err(JournalError::field("party", "the portfolio has several owners: name one"));
-            }
+            (None, None, several) => return Err(unnamed("owners", several.to_vec())),
         };
         if !firm.is_at_work(new.advisor, at) {
             let detail = format!("there is no advisor {} at work on {}", new.advisor, screened.on);
@@ -182,6 +191,24 @@ impl Journal {
         }
         Ok(party)
     }
+}
+
+/// The owners whose share is that of one of them.
+fn equals(owners: &[Ownership], one: PartyId) -> Vec<PartyId> {
+    let share = owners.iter().find(|owner| owner.party == one).map(|owner| owner.share);
+    owners.iter().filter(|owner| Some(owner.share) == share).map(|owner| owner.party).collect()
+}
+
+/// That one of several owners is to be named, of whom those are told that the caller may know of.
+fn unnamed(what: &str, mut owners: Vec<PartyId>) -> JournalError {
+    owners.sort_unstable();
+    let reach = scope::current();
+    owners.retain(|owner| reach.as_ref().is_none_or(|reach| reach.party(*owner)));
+    let names: Vec<String> = owners.iter().map(ToString::to_string).collect();
+    JournalError::field(
+        "party",
+        format!("the portfolio has several {what}: name one of {}", names.join(", ")),
+    )
 }
 
 /// The version that is in force must be the one that the advisor has before him.
