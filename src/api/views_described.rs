@@ -673,7 +673,7 @@ schema! {
         advisor: NamedAdvisor,
         /// Where it stands
         state: String,
-        /// Whether the client may accept or decline it
+        /// Whether the client may answer it: it was made to them, they own the portfolio, and no profile that came into force since holds it back
         answerable: bool,
         /// When it was issued
         issued_at: Time,

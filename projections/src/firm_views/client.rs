@@ -63,6 +63,8 @@ pub struct Offered {
     pub screening: Vec<RuleFinding>,
     /// Expected cost of following it.
     pub expected_cost: Option<daybook_schemas::Money>,
+    /// Why it cannot be accepted although it is issued; absent where it can.
+    pub refused: Option<String>,
 }
 
 /// A trade that is recommended.
@@ -226,7 +228,7 @@ pub fn client_view(
     }
     let mut recommendations: Vec<RecommendationItem> = client_recommendations(office, party)
         .into_iter()
-        .map(|advice| recommendation(office, advice, offered.get(&advice.id)))
+        .map(|advice| recommendation(office, advice, &owners, offered.get(&advice.id)))
         .collect();
     recommendations.sort_by(|a, b| {
         b.answerable
@@ -296,9 +298,11 @@ fn profile_item(profile: &InvestmentProfileSet) -> ProfileItem {
 fn recommendation(
     office: &Office<'_>,
     advice: &Recommendation,
+    answering: &[PartyId],
     offered: Option<&Offered>,
 ) -> RecommendationItem {
     let state = office.state_of(advice);
+    let is_refused = offered.is_some_and(|offered| offered.refused.is_some());
     let trades = advice.trades.iter().map(|trade| TradeItem {
         symbol: office.names.instrument(trade.instrument),
         instrument: trade.instrument,
@@ -318,7 +322,7 @@ fn recommendation(
         portfolio: Called { id: advice.portfolio, name: office.names.portfolio(advice.portfolio) },
         advisor: Called { id: advice.advisor, name: office.names.advisor(advice.advisor) },
         state: state.name(),
-        answerable: state == AdviceState::Issued,
+        answerable: state == AdviceState::Issued && answering.contains(&advice.party) && !is_refused,
         issued_at: advice.issued.occurred_at,
         expires: advice.expires,
         trades: trades.collect(),

@@ -133,7 +133,9 @@ changes! {
 
     /// Accept a recommendation
     ///
-    /// By the client, or by the firm that records the client's word: the history says who. Only while it is `issued`.
+    /// By the client, or by the firm that records the client's word: the history says who. Only while it is `issued`, to
+    /// somebody who owns the portfolio, and, where another profile came into force since, while that one does not hold it
+    /// back.
     accept(AcceptanceRequest) -> RecommendationItem = "post" "/recommendations/:id/accept" "acceptRecommendation";
 
     /// Decline a recommendation
@@ -149,7 +151,8 @@ changes! {
     /// Record that a recommendation was carried out
     ///
     /// By the fills that are named; without names, by the fills since it was accepted that match its trades in instrument
-    /// and side, of which each trade must have one. Only once it is `accepted`.
+    /// and side, of which each trade must have one. A fill carries out one recommendation; the answer says how much of each
+    /// trade was carried out. Only once it is `accepted`, and again after such a fill was reversed.
     execute(ExecutionRequest) -> RecommendationItem = "post" "/recommendations/:id/execute" "executeRecommendation";
 
     /// Ask that a blocked recommendation be allowed

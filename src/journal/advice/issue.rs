@@ -142,7 +142,7 @@ impl Journal {
     }
 
     /// A stream that must not grow until something is recorded.
-    fn watched(&self, name: String) -> Result<(std::sync::Arc<str>, Expected), JournalError> {
+    pub(super) fn watched(&self, name: String) -> Result<(std::sync::Arc<str>, Expected), JournalError> {
         let version = self.ledger().stream_version(&name)?.unwrap_or(0);
         Ok((name.into(), Expected::Exactly(version)))
     }

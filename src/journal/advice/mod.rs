@@ -4,8 +4,10 @@ mod fills;
 mod issue;
 mod leaving;
 mod screening;
+mod standing;
 mod steps;
 
+pub(crate) use fills::CarriedOut;
 pub(crate) use issue::NewAdvice;
 pub(super) use leaving::Leaver;
 pub(crate) use screening::{AskedTrade, Screened, ScreenedPortfolio};

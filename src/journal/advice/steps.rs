@@ -3,7 +3,7 @@
 use super::issue::unsealed;
 use super::words;
 use crate::journal::access::canonical;
-use crate::journal::{Author, Draft, Journal, JournalError, Terms, now};
+use crate::journal::{Author, Draft, Journal, JournalError, Moment, Terms, now};
 use daybook_ledger::Expected;
 use daybook_projections::{AdviceState, AdviceStep, Recommendation};
 use daybook_schemas::events::{
@@ -12,6 +12,10 @@ use daybook_schemas::events::{
     Reference, Verdict,
 };
 use daybook_schemas::{AdvisorId, Event, KeyId, RecommendationId, Sealed, Timestamp, stream};
+use std::sync::Arc;
+
+/// A stream, and what it must look like.
+type Watched = (Arc<str>, Expected);
 
 impl Journal {
     /// A recommendation as it stands now.
@@ -29,9 +33,14 @@ impl Journal {
         note: Option<&str>,
         terms: Terms,
     ) -> Result<bool, JournalError> {
-        self.step(author, id, AdviceStep::Accepted, terms, |advice| {
+        self.step_beside(author, id, AdviceStep::Accepted, terms, |advice| {
+            let streams = self.answered_by(advice)?;
+            let beside = streams.into_iter().map(|name| self.watched(name)).collect::<Result<_, _>>()?;
+            if let Some(detail) = self.refused_acceptance(advice, &Moment::default())? {
+                return Err(JournalError::Conflict { detail, sequence: Some(advice.issued.sequence) });
+            }
             let note = self.sealed(advice, "note", note)?;
-            Ok(RecommendationAccepted { recommendation: id, note }.into())
+            Ok((RecommendationAccepted { recommendation: id, note }.into(), beside))
         })
     }
 
@@ -152,9 +161,19 @@ impl Journal {
         fills: &[u64],
         terms: Terms,
     ) -> Result<bool, JournalError> {
-        self.step(author, id, AdviceStep::Executed, terms, |advice| {
+        self.step_beside(author, id, AdviceStep::Executed, terms, |advice| {
+            // No other may be carried out by the same fills at the same moment.
+            let beside = {
+                let library = self.library()?;
+                let all = library.recommendations.list().filter(|other| other.id != id);
+                let others = all.filter(|other| {
+                    other.portfolio == advice.portfolio
+                        && other.state(now(), u64::MAX) == AdviceState::Accepted
+                });
+                others.map(|one| (stream::advice(one.id).into(), Expected::Exactly(one.version))).collect()
+            };
             let fills = self.fills_of(advice, fills)?.into_iter().map(Reference::Sequence).collect();
-            Ok(RecommendationExecuted { recommendation: id, fills }.into())
+            Ok((RecommendationExecuted { recommendation: id, fills }.into(), beside))
         })
     }
 
@@ -199,6 +218,18 @@ impl Journal {
         terms: Terms,
         event: impl FnOnce(&Recommendation) -> Result<Event, JournalError>,
     ) -> Result<bool, JournalError> {
+        self.step_beside(author, id, step, terms, |advice| Ok((event(advice)?, Vec::new())))
+    }
+
+    /// Takes a step that rests on other streams as well, which must not grow meanwhile.
+    fn step_beside(
+        &self,
+        author: &Author,
+        id: RecommendationId,
+        step: AdviceStep,
+        terms: Terms,
+        event: impl FnOnce(&Recommendation) -> Result<(Event, Vec<Watched>), JournalError>,
+    ) -> Result<bool, JournalError> {
         if self.done_before(terms.commit_key.as_ref())?.is_some() {
             return Ok(true);
         }
@@ -211,11 +242,13 @@ impl Journal {
                 sequence: Some(advice.last_sequence),
             });
         }
-        let draft = Draft::new(stream::advice(id), now, event(&advice)?);
+        let (event, beside) = event(&advice)?;
+        let draft = Draft::new(stream::advice(id), now, event);
         let mut terms = terms;
         // Whoever named what must hold is told so; everybody else, that somebody was faster.
         let named = !terms.expected.is_empty();
         terms.expected.push((draft.stream.as_str().into(), Expected::Exactly(advice.version)));
+        terms.expected.extend(beside);
         match self.record(author, vec![draft], terms) {
             Ok(recorded) => Ok(recorded.already),
             Err(JournalError::Append(daybook_ledger::AppendError::VersionConflict { .. })) if !named => {

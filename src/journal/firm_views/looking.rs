@@ -238,6 +238,7 @@ impl Journal {
                     rationale: issued.rationale.open(keys).ok(),
                     screening: issued.screening,
                     expected_cost: issued.expected_cost,
+                    refused: None,
                 };
                 offered.insert(issued.recommendation, said);
                 ControlFlow::Continue(())

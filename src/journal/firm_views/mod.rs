@@ -7,13 +7,14 @@ mod desk;
 mod looking;
 
 pub(super) use desk::Desk;
+pub(super) use looking::volume;
 
 use super::{Journal, JournalError, Moment, decode, now};
 use daybook_projections::firm_views::{
     Asked, Folded, LookedUp, Names, Office, OverrideSaid, Seen, advisor_portfolios, advisor_view,
     client_portfolios, client_recommendations, client_view, firm_portfolios, firm_view,
 };
-use daybook_projections::{AdviceStep, AsOf, At, Firm, Reach};
+use daybook_projections::{AdviceState, AdviceStep, AsOf, At, Firm, Reach};
 use daybook_schemas::{
     AdvisorId, Currency, Day, Event, InstrumentId, KeyRing, PartyId, PortfolioId, TeamId, Timestamp, Zone,
 };
@@ -131,7 +132,15 @@ impl Journal {
                 written(&firm_view(&office, &looked_at.traded, &said))
             }
             Viewer::Client(id) => {
-                let offered = self.offered(&client_recommendations(&office, id), &keys)?;
+                let shown = client_recommendations(&office, id);
+                let mut offered = self.offered(&shown, &keys)?;
+                let moment = Moment { as_of: request.moment.as_of, known_at: None, at_sequence: Some(known) };
+                for advice in shown {
+                    if advice.state(instant, known) == AdviceState::Issued {
+                        offered.entry(advice.id).or_default().refused =
+                            self.refused_acceptance(advice, &moment)?;
+                    }
+                }
                 written(&client_view(&office, id, &offered))
             }
         };
