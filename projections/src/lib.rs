@@ -24,10 +24,10 @@ pub use book::{Book, BookError, EntryRow, FOLD_NAME, FOLD_VERSION};
 pub use check::{CheckReport, Difference, Way, check};
 pub use library::{
     Access, Account, AdviceState, AdviceStep, Advisor, AnnouncedDividend, AnnouncedSplit, At, Bar,
-    Classification, Classified, Directory, Firm, Grant, Identifier, Import, ImportState, Imports, Instrument,
-    InstrumentChange, InstrumentChangeKind, Instruments, Library, Listing, Named as NamedReach, NeedsDisk,
-    Observation, ObservationKind, Party, PortfolioEntry, PriceSource, Prices, Quarantine, QuarantinedItem,
-    Reach, Recommendation, Recommendations, Resolution, Said, Serving, normalise_symbol,
+    Classification, Classified, Directory, Fill, Firm, Grant, Identifier, Import, ImportState, Imports,
+    Instrument, InstrumentChange, InstrumentChangeKind, Instruments, Library, Listing, Named as NamedReach,
+    NeedsDisk, Observation, ObservationKind, Party, PortfolioEntry, PriceSource, Prices, Quarantine,
+    QuarantinedItem, Reach, Recommendation, Recommendations, Resolution, Said, Serving, normalise_symbol,
 };
 pub use notebook::{Notebook, Noted};
 pub use orders::{Order, Orders};

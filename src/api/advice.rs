@@ -6,7 +6,7 @@ use super::scalar::{
     Advisor, CurrencyCode, Date, Exact, Instrument, Model, Party, Portfolio,
     Recommendation as RecommendationKey, Sequence, Time,
 };
-use crate::journal::{AskedTrade, Screened, ScreenedPortfolio};
+use crate::journal::{AskedTrade, CarriedOut, Screened, ScreenedPortfolio};
 use daybook_projections::suitability::{
     HORIZON_DAYS, Mending, MendingWay, Outcome, OutcomeState, Risk, RiskClass, Target, Unit, outcome_of,
     overall, unit,
@@ -203,6 +203,28 @@ record! {
 }
 
 record! {
+    /// How much of a recommended trade was carried out.
+    CarriedOutItem {
+        /// The symbol
+        symbol: Option<String>,
+        /// The instrument
+        instrument: Instrument,
+        /// `buy` or `sell`
+        side: String,
+        /// What the two are: `units`, or `amount` in the portfolio's base currency
+        unit: String,
+        /// What was recommended
+        advised: Option<Exact>,
+        /// What the fills come to
+        carried_out: Option<Exact>,
+        /// The second as a part of the first: below 1 for a trade that was carried out in part
+        part: Option<Exact>,
+        /// Why what the fills come to is absent
+        reason: Option<String>,
+    }
+}
+
+record! {
     /// A recommendation, with what was seen on its day.
     RecommendationItem {
         /// Its id
@@ -243,8 +265,14 @@ record! {
         currency: CurrencyCode,
         /// The recommendation that it replaces
         replaces: Option<RecommendationKey>,
-        /// The recommendation in its place
+        /// The recommendation in its place; a client is told of one that reached them
         replaced_by: Option<RecommendationKey>,
+        /// The fills that carried it out; empty for none
+        fills: Vec<Sequence>,
+        /// Fills that were said to have carried it out and never were: they were reversed since, and it is `accepted` again
+        reversed_fills: Vec<Sequence>,
+        /// How much of each trade the fills carried out; empty without fills
+        carried_out: Vec<CarriedOutItem>,
         /// What became of it at the horizon
         outcome: OutcomeItem,
         /// The event that changed it last
@@ -443,15 +471,17 @@ fn proposed(library: &Library, trade: &ProposedTrade) -> ProposedTradeItem {
     }
 }
 
-/// A recommendation as it stood at an instant, of what was recorded up to `known`; `issued` is its event.
+/// A recommendation as it stood at an instant, of what was recorded up to `known`; `issued` is its event, and
+/// `carried_out` says how much of it was.
 pub(super) fn recommendation(
     library: &Library,
     keys: &KeyRing,
     advice: &Recommendation,
     issued: &RecommendationIssued,
-    at: Timestamp,
-    known: u64,
+    carried_out: &[CarriedOut],
+    (at, known): (Timestamp, u64),
 ) -> RecommendationItem {
+    let (fills, reversed) = advice.fills(known);
     let base = library.directory.get(advice.portfolio).map(|portfolio| portfolio.base_currency);
     let became = outcome_of(library, advice, HORIZON_DAYS, at, known);
     RecommendationItem {
@@ -484,8 +514,24 @@ pub(super) fn recommendation(
             .as_ref()
             .filter(|(meta, _)| meta.sequence <= known)
             .map(|(_, id)| RecommendationKey(*id)),
+        fills: fills.into_iter().map(Sequence).collect(),
+        reversed_fills: reversed.into_iter().map(Sequence).collect(),
+        carried_out: carried_out.iter().map(|one| carried(library, one)).collect(),
         outcome: outcome(&became),
         changed: Sequence(advice.last_sequence),
         today: None,
+    }
+}
+
+fn carried(library: &Library, one: &CarriedOut) -> CarriedOutItem {
+    CarriedOutItem {
+        symbol: library.instruments.symbol(one.trade.instrument, None).map(str::to_owned),
+        instrument: one.trade.instrument.into(),
+        side: one.trade.side.to_string(),
+        unit: if one.in_units { "units".to_owned() } else { "amount".to_owned() },
+        advised: one.advised.map(Exact),
+        carried_out: one.done.clone().ok().map(Exact),
+        part: one.part.map(Exact),
+        reason: one.done.clone().err(),
     }
 }

@@ -30,7 +30,7 @@ mod uses;
 mod views;
 
 pub(crate) use access::{NewToken, Principal, ROLES};
-pub(crate) use advice::{AskedTrade, NewAdvice, Screened, ScreenedPortfolio};
+pub(crate) use advice::{AskedTrade, CarriedOut, NewAdvice, Screened, ScreenedPortfolio};
 pub(crate) use classification::NewClassification;
 pub(crate) use delivery::{Delivered, Delivery};
 pub(crate) use entry::{Author, Draft, decode, meta, to_json, type_name};

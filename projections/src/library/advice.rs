@@ -5,7 +5,7 @@
 
 use crate::suitability::overall;
 use crate::view::{Meta, View};
-use daybook_schemas::events::{ProposedTrade, RecommendationIssued};
+use daybook_schemas::events::{ProposedTrade, RecommendationIssued, Reference};
 use daybook_schemas::{
     AdvisorId, Event, ModelId, Money, PartyId, PortfolioId, RecommendationId, Timestamp, Zone, stream,
 };
@@ -87,6 +87,7 @@ impl AdviceState {
             (Self::Issued, AdviceStep::Accepted) => Some(Self::Accepted),
             (Self::Issued, AdviceStep::Declined) => Some(Self::Declined),
             (Self::Accepted, AdviceStep::Executed) => Some(Self::Executed),
+            (Self::Executed, AdviceStep::FillReversed) => Some(Self::Accepted),
             (Self::Blocked | Self::AwaitingOverride | Self::Issued, AdviceStep::Expired) => {
                 Some(Self::Expired)
             }
@@ -124,11 +125,13 @@ pub enum AdviceStep {
     Withdrawn,
     /// It was carried out.
     Executed,
+    /// A fill that carried it out never was: it stands as before, and can be carried out again.
+    FillReversed,
 }
 
 impl AdviceStep {
     /// Every step.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::OverrideRequested,
         Self::OverrideApproved,
         Self::OverrideRefused,
@@ -137,6 +140,7 @@ impl AdviceStep {
         Self::Expired,
         Self::Withdrawn,
         Self::Executed,
+        Self::FillReversed,
     ];
 
     fn of(event: &Event) -> Option<(RecommendationId, Self)> {
@@ -152,6 +156,17 @@ impl AdviceStep {
             _ => return None,
         })
     }
+}
+
+/// A trade that carried a recommendation out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Fill {
+    /// The event of the trade.
+    pub sequence: u64,
+    /// The event that said so.
+    pub named_by: u64,
+    /// The event by which the trade never was.
+    pub reversed_by: Option<u64>,
 }
 
 /// A recommendation, and what was done with it.
@@ -183,6 +198,8 @@ pub struct Recommendation {
     pub issued: Meta,
     /// What was done with it, in the order of the log; what could not be done is left out.
     pub steps: Vec<(Meta, AdviceStep)>,
+    /// The trades that carried it out, in the order in which they were named.
+    pub fills: Vec<Fill>,
     /// The event that issued the one in its place, and which that is.
     pub replaced_by: Option<(Meta, RecommendationId)>,
     /// The sequence of the last event about it.
@@ -197,9 +214,14 @@ impl Recommendation {
     #[must_use]
     pub fn state(&self, at: Timestamp, known: u64) -> AdviceState {
         let is_seen = |meta: &Meta| meta.sequence <= known && meta.occurred_at <= at;
+        // What never was acts on what is known, whenever it is asked about.
+        let is_taken = |meta: &Meta, step: AdviceStep| match step {
+            AdviceStep::FillReversed => meta.sequence <= known,
+            _ => is_seen(meta),
+        };
         let mut state = if self.held_back { AdviceState::Blocked } else { AdviceState::Issued };
         let mut last = self.issued.sequence;
-        for (meta, step) in self.steps.iter().filter(|(meta, _)| is_seen(meta)) {
+        for (meta, step) in self.steps.iter().filter(|(meta, step)| is_taken(meta, *step)) {
             if let Some(next) = state.after(*step) {
                 state = next;
                 last = meta.sequence;
@@ -237,6 +259,16 @@ impl Recommendation {
         })
     }
 
+    /// The trades that carried it out, of what was recorded up to `known`: those that count, and those that never were.
+    #[must_use]
+    pub fn fills(&self, known: u64) -> (Vec<u64>, Vec<u64>) {
+        let named = self.fills.iter().filter(|fill| fill.named_by <= known);
+        let (reversed, counting): (Vec<&Fill>, Vec<&Fill>) =
+            named.partition(|fill| fill.reversed_by.is_some_and(|by| by <= known));
+        let sequences = |fills: Vec<&Fill>| fills.into_iter().map(|fill| fill.sequence).collect();
+        (sequences(counting), sequences(reversed))
+    }
+
     /// Whether the client ever got to see it: nothing held it back, or somebody allowed it.
     #[must_use]
     pub fn reached_client(&self, at: Timestamp, known: u64) -> bool {
@@ -251,6 +283,8 @@ impl Recommendation {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recommendations {
     all: BTreeMap<RecommendationId, Recommendation>,
+    /// What each trade carried out.
+    by_fill: BTreeMap<u64, Vec<RecommendationId>>,
     changed_at: u64,
 }
 
@@ -258,6 +292,12 @@ impl Recommendations {
     pub(super) fn apply(&mut self, meta: &Meta, stream_name: &str, event: &Event) {
         if let Event::RecommendationIssued(issued) = event {
             self.issued(meta, stream_name, issued);
+        } else if let Event::EventReversed(reversed) = event {
+            let Some(ids) = self.by_fill.get(&reversed.target) else { return };
+            for id in ids {
+                let Some(known) = self.all.get_mut(id) else { continue };
+                known.without(meta, reversed.target);
+            }
         } else if let Some((id, step)) = AdviceStep::of(event) {
             let Some(known) = self.all.get_mut(&id) else { return };
             if stream_name == stream::advice(id) {
@@ -266,6 +306,11 @@ impl Recommendations {
             // Its time may have run out by then without anybody having said so.
             if known.state_recorded().after(step).is_some() {
                 known.steps.push((*meta, step));
+                if let Event::RecommendationExecuted(executed) = event {
+                    for fill in known.executed(meta, &executed.fills) {
+                        self.by_fill.entry(fill).or_default().push(id);
+                    }
+                }
             }
             known.last_sequence = meta.sequence;
         } else {
@@ -301,6 +346,7 @@ impl Recommendations {
             held_back: overall(&issued.screening).holds_back(),
             issued: *meta,
             steps: Vec::new(),
+            fills: Vec::new(),
             replaced_by: None,
             last_sequence: meta.sequence,
             version: u64::from(stream_name == stream::advice(id)),
@@ -312,6 +358,15 @@ impl Recommendations {
     #[must_use]
     pub fn get(&self, id: RecommendationId) -> Option<&Recommendation> {
         self.all.get(&id)
+    }
+
+    /// The recommendation that a trade carried out, if the trade still counts.
+    #[must_use]
+    pub fn carried_out_by(&self, fill: u64) -> Option<&Recommendation> {
+        let counts = |one: &&Recommendation| {
+            one.fills.iter().any(|known| known.sequence == fill && known.reversed_by.is_none())
+        };
+        self.by_fill.get(&fill)?.iter().filter_map(|id| self.all.get(id)).find(counts)
     }
 
     /// All recommendations, by id; ids sort by age.
@@ -327,6 +382,31 @@ impl Recommendations {
 }
 
 impl Recommendation {
+    /// Notes the trades that carried it out, and gives those that were not noted before.
+    fn executed(&mut self, meta: &Meta, fills: &[Reference]) -> Vec<u64> {
+        let mut new = Vec::new();
+        for fill in fills {
+            let Reference::Sequence(sequence) = fill else { continue };
+            if self.fills.iter().all(|known| known.sequence != *sequence) {
+                let named_by = meta.sequence;
+                self.fills.push(Fill { sequence: *sequence, named_by, reversed_by: None });
+                new.push(*sequence);
+            }
+        }
+        new
+    }
+
+    /// Notes that a trade never was.
+    fn without(&mut self, meta: &Meta, trade: u64) {
+        for fill in self.fills.iter_mut().filter(|fill| fill.sequence == trade) {
+            fill.reversed_by.get_or_insert(meta.sequence);
+        }
+        if self.state_recorded().after(AdviceStep::FillReversed).is_some() {
+            self.steps.push((*meta, AdviceStep::FillReversed));
+        }
+        self.last_sequence = meta.sequence;
+    }
+
     /// Where it stands by what is recorded alone, time left aside.
     fn state_recorded(&self) -> AdviceState {
         let first = if self.held_back { AdviceState::Blocked } else { AdviceState::Issued };

@@ -10,7 +10,7 @@ mod prices;
 mod quarantine;
 
 pub use access::{Access, Grant};
-pub use advice::{AdviceState, AdviceStep, Recommendation, Recommendations};
+pub use advice::{AdviceState, AdviceStep, Fill, Recommendation, Recommendations};
 pub use directory::{Account, Directory, PortfolioEntry};
 pub use firm::{Advisor, At, Firm, Named, Party, Reach, Said, Serving};
 pub use imports::{Import, ImportState, Imports};
@@ -32,7 +32,7 @@ use std::sync::Arc;
 /// The name under which a snapshot of the library is kept.
 pub const LIBRARY_NAME: &str = "library";
 /// Grows whenever the same events give other bytes.
-pub const LIBRARY_VERSION: u32 = 7;
+pub const LIBRARY_VERSION: u32 = 8;
 
 /// Everything that is resident across portfolios, folded in the order of the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

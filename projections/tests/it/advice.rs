@@ -70,8 +70,16 @@ fn event(step: AdviceStep, of: u8) -> Event {
         }
         AdviceStep::Expired => RecommendationExpired { recommendation }.into(),
         AdviceStep::Withdrawn => RecommendationWithdrawn { recommendation, reason: None }.into(),
-        AdviceStep::Executed => RecommendationExecuted { recommendation, fills: Vec::new() }.into(),
+        // What carried it out is of no interest here; any event will do.
+        AdviceStep::Executed => {
+            RecommendationExecuted { recommendation, fills: vec![Reference::Sequence(1)] }.into()
+        }
+        AdviceStep::FillReversed => reversed(1),
     }
+}
+
+fn reversed(target: u64) -> Event {
+    EventReversed { target, reason: Words::from("it never was"), replaced_by: None }.into()
 }
 
 fn advice(world: &World, number: u8) -> &Recommendation {
@@ -124,7 +132,7 @@ fn every_step_that_cannot_be_taken_changes_nothing() {
         (Verdict::Pass, &[Declined], AdviceState::Declined, &[]),
         (Verdict::Pass, &[Expired], AdviceState::Expired, &[]),
         (Verdict::Pass, &[Withdrawn], AdviceState::Withdrawn, &[]),
-        (Verdict::Pass, &[Accepted, Executed], AdviceState::Executed, &[]),
+        (Verdict::Pass, &[Accepted, Executed], AdviceState::Executed, &[FillReversed]),
         (Verdict::Other("odd".into()), &[], AdviceState::Blocked, &[OverrideRequested, Expired, Withdrawn]),
     ];
     for (verdict, path, stands, possible) in paths {
@@ -139,6 +147,31 @@ fn every_step_that_cannot_be_taken_changes_nothing() {
             assert_eq!(state(&world, 1) == stands, !possible.contains(&step), "{stands} {step:?}");
         }
     }
+}
+
+#[test]
+fn one_whose_fill_never_was_waits_to_be_carried_out_again() {
+    let executed = |fills: &[u64]| RecommendationExecuted {
+        recommendation: id(1),
+        fills: fills.iter().map(|fill| Reference::Sequence(*fill)).collect(),
+    };
+    let mut world = World::of([Event::from(issued(1, Verdict::Pass)), event(AdviceStep::Accepted, 1)]);
+    world.record(executed(&[101, 102]));
+    let head = advice(&world, 1).last_sequence;
+    let by = |world: &World, fill| world.library.recommendations.carried_out_by(fill).map(|one| one.id);
+    assert_eq!((by(&world, 101), by(&world, 103)), (Some(id(1)), None));
+    world.record(reversed(103));
+    assert_eq!((state(&world, 1), advice(&world, 1).last_sequence), (AdviceState::Executed, head));
+    world.record(reversed(101));
+    assert_eq!(state(&world, 1), AdviceState::Accepted);
+    assert_eq!(advice(&world, 1).fills(u64::MAX), (vec![102], vec![101]));
+    assert_eq!((by(&world, 101), by(&world, 102)), (None, Some(id(1))));
+    assert!(advice(&world, 1).last_sequence > head);
+    let then = advice(&world, 1).state(Timestamp::from_nanos(i64::MAX), head);
+    assert_eq!((then, advice(&world, 1).fills(head)), (AdviceState::Executed, (vec![101, 102], vec![])));
+    world.record(executed(&[102, 104]));
+    assert_eq!(state(&world, 1), AdviceState::Executed);
+    assert_eq!(advice(&world, 1).fills(u64::MAX), (vec![102, 104], vec![101]));
 }
 
 #[test]
@@ -315,6 +348,23 @@ fn a_weight_alerts_beyond_five_points_or_a_quarter_of_its_target() {
 }
 
 #[test]
+fn cash_alerts_by_the_same_band_as_everything_else() {
+    // The targets leave 2 % to cash, of which a quarter is half a point.
+    let of = |cash: &str| {
+        let held = (d("1000") - d(cash)).to_string();
+        let drift = drifted(cash, &[(1, &held)], &[target(1, "0.98")]);
+        let cash = drift.lines.last().unwrap();
+        assert_eq!((&cash.target, cash.aimed, cash.band), (&Target::Cash, d("0.02"), d("0.005")));
+        cash.alert
+    };
+    assert_eq!((of("15"), of("25")), (false, false));
+    assert_eq!((of("14.9"), of("25.1"), of("0.2")), (true, true, true));
+    // With more to aim at it is five points, as elsewhere.
+    let half = drifted("551", &[(1, "449")], &[target(1, "0.5")]);
+    assert_eq!((half.lines[1].band, half.lines[1].alert), (d("0.05"), true));
+}
+
+#[test]
 fn weights_sum_to_one_and_the_distance_is_what_would_have_to_move() {
     let drift = drifted("300", &[(1, "200"), (2, "500")], &[target(1, "0.4"), target(2, "0.3")]);
     let sum: Decimal = drift.lines.iter().map(|line| line.weight).sum();
@@ -353,23 +403,6 @@ fn what_flows_in_mends_before_anything_is_traded() {
     ];
     assert_eq!(said(&traded), expected);
     assert!(!traded.leaves_alerts);
-}
-
-#[test]
-fn cash_alerts_by_the_same_band_as_everything_else() {
-    // The targets leave 2 % to cash, of which a quarter is half a point.
-    let of = |cash: &str| {
-        let held = (d("1000") - d(cash)).to_string();
-        let drift = drifted(cash, &[(1, &held)], &[target(1, "0.98")]);
-        let cash = drift.lines.last().unwrap();
-        assert_eq!((&cash.target, cash.aimed, cash.band), (&Target::Cash, d("0.02"), d("0.005")));
-        cash.alert
-    };
-    assert_eq!((of("15"), of("25")), (false, false));
-    assert_eq!((of("14.9"), of("25.1"), of("0.2")), (true, true, true));
-    // With more to aim at it is five points, as elsewhere.
-    let half = drifted("551", &[(1, "449")], &[target(1, "0.5")]);
-    assert_eq!((half.lines[1].band, half.lines[1].alert), (d("0.05"), true));
 }
 
 #[test]

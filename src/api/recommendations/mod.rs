@@ -18,9 +18,9 @@ use super::scalar::{Advisor, Party, Portfolio, Recommendation as RecommendationK
 use super::seen::{self, records};
 use super::service::Service;
 use super::tags::Tag;
-use crate::journal::{AskedTrade, Journal, JournalError, Moment, NewAdvice, decode, now};
+use crate::journal::{Journal, JournalError, Moment, NewAdvice, decode, now};
 use daybook_ledger::Record;
-use daybook_projections::{AdviceState, AsOf, Recommendation};
+use daybook_projections::{AdviceState, AsOf, Library, Recommendation};
 use daybook_schemas::events::{RecommendationIssued, Role};
 use daybook_schemas::{AdvisorId, Event, RecommendationId, Timestamp, Zone, stream};
 use poem_openapi::OpenApi;
@@ -159,7 +159,6 @@ impl Recommendations {
                     u64::from_le_bytes(i64::from(at.day_in(Zone::UTC).number()).to_le_bytes()),
                 ]);
                 Found::new(question.tag(&depends), || {
-                    let keys = journal.keys();
                     let key = |advice: &&Recommendation| advice.id.to_string();
                     let mut cut = page.cut(pin, listed, key, Ok)?;
                     let sequences = cut.items.iter().map(|advice| advice.issued.sequence).collect();
@@ -170,7 +169,7 @@ impl Recommendations {
                         .filter_map(|advice| Some((advice, events.get(&advice.issued.sequence)?)))
                         .map(|(advice, record)| {
                             let issued = issued_in(record)?;
-                            Ok(advice::recommendation(&library, &keys, advice, &issued, at, pin.known))
+                            item(journal, &library, &caller, advice, &issued, (at, pin.known))
                         })
                         .collect::<Result<_, Problem>>()?;
                     Ok(List { items, next: cut.next, sequence: cut.sequence })
@@ -235,8 +234,7 @@ impl Recommendations {
                     let issued = journal.issued_event(advice.issued.sequence)?;
                     let item = {
                         let library = journal.library()?;
-                        let keys = journal.keys();
-                        advice::recommendation(&library, &keys, &advice, &issued, at, known)
+                        item(journal, &library, &caller, &advice, &issued, (at, known))?
                     };
                     Ok(RecommendationItem { today, ..item })
                 })
@@ -325,27 +323,38 @@ fn shown(
     let advice = visible(journal, caller, id, at, known)?;
     let issued = journal.issued_event(advice.issued.sequence)?;
     let library = journal.library()?;
-    let item = advice::recommendation(&library, &journal.keys(), &advice, &issued, at, known);
+    let item = item(journal, &library, caller, &advice, &issued, (at, known))?;
     Ok(Made::new(&item).at(&format!("/recommendations/{id}")).replayed(replayed))
+}
+
+/// A recommendation as the caller may see it, at an instant and by what was recorded up to a sequence.
+fn item(
+    journal: &Journal,
+    library: &Library,
+    caller: &Caller,
+    advice: &Recommendation,
+    issued: &RecommendationIssued,
+    (at, known): (Timestamp, u64),
+) -> Result<RecommendationItem, Problem> {
+    let base = library.directory.get(advice.portfolio).map(|portfolio| portfolio.base_currency);
+    let base = base.or(issued.seen_equity.map(daybook_schemas::Money::currency));
+    let carried_out = match base.filter(|_| !advice.fills.is_empty()) {
+        Some(base) => journal.carried_out(advice, base, known)?,
+        None => Vec::new(),
+    };
+    let keys = journal.keys();
+    let mut item = advice::recommendation(library, &keys, advice, issued, &carried_out, (at, known));
+    // Of one that never reached the client not even the id is told.
+    let follower = item.replaced_by.as_ref().and_then(|id| library.recommendations.get(id.0));
+    if follower.is_some_and(|follower| !is_visible(caller, follower, at, known)) {
+        item.replaced_by = None;
+    }
+    Ok(item)
 }
 
 /// What the rules would say today of the trades of a recommendation.
 fn screened_again(journal: &Journal, advice: &Recommendation) -> Result<ScreeningItem, Problem> {
-    let trades: Vec<AskedTrade> = advice
-        .trades
-        .iter()
-        .map(|trade| AskedTrade {
-            symbol: trade.instrument.to_string(),
-            side: trade.side.clone(),
-            quantity: trade.quantity.map(daybook_schemas::Quantity::get),
-            amount: trade.amount.filter(|_| trade.weight.is_none()).map(daybook_schemas::Money::amount),
-            weight: trade.weight.map(daybook_schemas::Fraction::get),
-            limit: trade.limit.map(daybook_schemas::Price::get),
-        })
-        .collect();
-    let cost =
-        journal.issued_event(advice.issued.sequence)?.expected_cost.map(daybook_schemas::Money::amount);
-    let screened = journal.screen(advice.portfolio, &trades, cost, &Moment::default())?;
+    let screened = journal.screen_again(advice, &Moment::default())?;
     Ok(advice::screening(advice.portfolio, &screened))
 }
 

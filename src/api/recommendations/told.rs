@@ -33,6 +33,8 @@ record! {
         rules: Option<Vec<String>>,
         /// The fills that carried it out
         fills: Option<Vec<Sequence>>,
+        /// Those of the fills that never were: they were reversed since
+        reversed_fills: Option<Vec<Sequence>>,
     }
 }
 
@@ -55,6 +57,7 @@ pub(super) fn told(
             ControlFlow::Continue(())
         })
         .map_err(JournalError::from)?;
+    let reversed = advice.fills(known).1;
     let library = journal.library()?;
     let keys = journal.keys();
     let read = |sealed: &Option<Sealed<String>>| sealed.as_ref().and_then(|sealed| sealed.open(&keys).ok());
@@ -101,6 +104,9 @@ pub(super) fn told(
             words,
             reason,
             rules,
+            reversed_fills: fills.as_ref().map(|fills: &Vec<Sequence>| {
+                fills.iter().filter(|fill| reversed.contains(&fill.0)).map(|fill| Sequence(fill.0)).collect()
+            }),
             fills,
         });
     }

@@ -1,5 +1,7 @@
 //! Recommendations through the service: screened, issued, answered, allowed by a second person, carried out.
 
+mod standing;
+
 use super::{Answer, Daybook, buy, deposit};
 use crate::journal::{Author, Draft, Terms, now};
 use daybook_schemas::events::{AdvisorRegistered, Objective};

@@ -253,7 +253,7 @@ impl Journal {
             Ok(recorded) => Ok(recorded.already),
             Err(JournalError::Append(daybook_ledger::AppendError::VersionConflict { .. })) if !named => {
                 Err(JournalError::Conflict {
-                    detail: "somebody else did something with the recommendation at the same moment: read it again"
+                    detail: "somebody else did something with the recommendation, or with what it rests on, at the same moment: read it again"
                         .to_owned(),
                     sequence: None,
                 })
@@ -285,6 +285,9 @@ const fn instead(state: AdviceState, step: AdviceStep) -> &'static str {
             "an administrator has to allow it first"
         }
         (AdviceState::Expired, _) => "its time has run out; issue another",
+        (AdviceState::Executed, AdviceStep::Executed) => {
+            "it was carried out already; take back a fill that never was, and it can be carried out again"
+        }
         (AdviceState::Replaced, _) => "another took its place; go on with that one",
         (AdviceState::Issued | AdviceState::Accepted, AdviceStep::OverrideRequested) => {
             "nothing holds it back"

@@ -289,7 +289,7 @@ fn heads(view: &PortfolioView<'_>, from: Day) -> [u8; 32] {
 }
 
 /// What a fill moved at its price, in the portfolio's base currency.
-fn volume(fill: &TradeExecuted, base: Currency) -> Result<Decimal, String> {
+pub(in crate::journal) fn volume(fill: &TradeExecuted, base: Currency) -> Result<Decimal, String> {
     if fill.currency != base {
         return Err(format!(
             "some was traded in {}, and rates of exchange are not applied to it",
