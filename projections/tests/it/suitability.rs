@@ -217,6 +217,8 @@ fn another_currency_is_valued_at_its_rate_and_unknown_without_one() {
         before.after(&[trade.clone()], d("5"), &|currency| (currency == euro).then(|| d("1.1"))).unwrap();
     assert_eq!(known.lines[&instrument(1)].value, Ok(d("1100")));
     assert_eq!((known.cash_value(), known.equity()), (Ok(d("3895")), Ok(d("4995"))));
+    // Nothing is exchanged for it: the euros are owed, at the rate, and the cost is paid in dollars.
+    assert_eq!(known.cash, Ok(BTreeMap::from([(Currency::USD, d("4995")), (euro, d("-1100"))])));
     let (unknown, _) = before.after(&[trade], Decimal::ZERO, &|_| None).unwrap();
     assert!(unknown.equity().unwrap_err().contains("no rate from EUR"));
 }
