@@ -58,7 +58,7 @@ pub(super) fn finished(mut document: Value) -> String {
 
 /// Takes out what only repeats the specification's defaults.
 fn tidy(operation: &mut Value) {
-    if let Some(parameters) = operation["parameters"].as_array_mut() {
+    if let Some(parameters) = operation.get_mut("parameters").and_then(Value::as_array_mut) {
         for parameter in parameters.iter_mut().filter_map(Value::as_object_mut) {
             parameter.remove("explode");
             if parameter.get("deprecated") == Some(&Value::Bool(false)) {

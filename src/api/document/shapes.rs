@@ -144,7 +144,7 @@ pub(super) fn tighten(document: &mut Value) {
     let mut requested = BTreeSet::new();
     for operation in super::operations(document) {
         let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
-        let parameters = operation["parameters"].as_array_mut().into_iter().flatten();
+        let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten();
         for parameter in parameters {
             let name = parameter["name"].as_str().unwrap_or_default().to_owned();
             if let Some(words) = words_of_parameter(&id, &name) {
