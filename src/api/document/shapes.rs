@@ -158,8 +158,7 @@ pub(super) fn tighten(document: &mut Value) {
                 }
                 "If-Match" => {
                     let tag = r#"(W/)?"[!#-+\--~]*""#;
-                    parameter["schema"] =
-                        json!({ "type": "string", "pattern": format!(r"^(\*|{tag}(, ?{tag})*)$") });
+                    parameter["schema"] = json!({ "type": "string", "minLength": 1, "pattern": format!(r"^(\*|{tag}(, ?{tag})*)$") });
                     parameter["example"] = r#"W/"5d0a3c7e9b1f2468.c2a4""#.into();
                 }
                 "contribution" => shape(&mut parameter["schema"], Shape::Decimal),
