@@ -15,6 +15,7 @@ mod preconditions;
 mod problems;
 mod proportions;
 mod published;
+mod reach;
 mod recommendations;
 mod repetition;
 mod streams;
